@@ -1,0 +1,1 @@
+"""Shared building blocks; they know no method, no data set and no experiment."""

@@ -1,0 +1,108 @@
+"""Read or replace activations while a block runs. Hooks are always removed, also when the block raises.
+
+Decoder layers return a tensor in transformers 5 and a tuple in older releases and some families; `first` and
+`with_first` hide the difference.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+def first(output) -> torch.Tensor:
+    """The hidden state in a module's output, whether it is a tensor or a tuple that begins with one."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def with_first(output, hidden: torch.Tensor):
+    """The output with its hidden state replaced, in the container it came in."""
+    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+
+class _StopForward(Exception):
+    """Raised inside a forward pass once all that was wanted has been seen."""
+
+
+@contextmanager
+def _removing(handles: list) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def capture(modules: dict[str, nn.Module], *, inputs: bool = False, stop: bool = False) -> Iterator[dict]:
+    """Collect each module's output (or its first positional input) under its name.
+
+    modules: name → module, in the order in which the forward pass reaches them. With ``stop`` the pass ends at the
+    last one; the block does not see the exception. Tensors are kept as they are, attached to the graph if there is one.
+    """
+    seen: dict[str, torch.Tensor] = {}
+    last = list(modules)[-1]
+
+    def keep(name):
+        def hook(_module, arguments, output):
+            seen[name] = arguments[0] if inputs else first(output)
+            if stop and name == last:
+                raise _StopForward
+
+        return hook
+
+    with _removing([module.register_forward_hook(keep(name)) for name, module in modules.items()]):
+        try:
+            yield seen
+        except _StopForward:
+            pass
+
+
+@contextmanager
+def patch(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """Pass the module's output through `change` (hidden state in, hidden state out) within the block."""
+
+    def hook(_module, _arguments, output):
+        return with_first(output, change(first(output)))
+
+    with _removing([module.register_forward_hook(hook)]):
+        yield
+
+
+@contextmanager
+def replaced(layers: Iterable[nn.Module], hidden: torch.Tensor, as_tuple: bool) -> Iterator[None]:
+    """Decoder layers that compute nothing and all answer `hidden`, so that a forward pass starts above them.
+
+    as_tuple: whether these layers return tuples (see `returns_tuple`). Whatever `forward` an instance carried before
+    (accelerate sets one) is put back.
+    """
+    saved = [(layer, layer.__dict__.get("forward")) for layer in layers]
+    answer = (hidden,) if as_tuple else hidden
+    try:
+        for layer, _ in saved:
+            layer.forward = lambda *_args, **_kwargs: answer
+        yield
+    finally:
+        for layer, forward in saved:
+            if forward is None:
+                del layer.forward
+            else:
+                layer.forward = forward
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode and with no parameter asking for a gradient; both as before at the end of the block."""
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        model.eval()
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter in wanted:
+            parameter.requires_grad_(True)

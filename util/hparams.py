@@ -1,0 +1,112 @@
+"""Strict JSON → frozen, typed hyperparameters. Unknown, missing or mistyped keys stop the run, naming file and key."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from util.errors import UserError
+
+NonNegativeInt = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class HParams(BaseModel):
+    """Base of every method's hyperparameters: keyword-only, frozen, complete."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
+
+    needs_moments: ClassVar[bool] = False
+    """Whether the method reads second moments of a corpus."""
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike) -> Self:
+        """Read and validate a file. Raises UserError naming the file and every offending key."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"hparams file {path} does not exist; {_available(Path(path))}") from error
+        except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+            raise UserError(f"hparams file {path} is no JSON file: {error}") from error
+        if not isinstance(values, dict):
+            raise UserError(f"hparams file {path} holds a {type(values).__name__}; it must be one JSON object")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UserError(f"hparams file {path}: {_complaints(error, cls)}") from error
+
+
+def _available(path: Path) -> str:
+    names = sorted(entry.name for entry in path.parent.glob("*.json"))
+    return f"{path.parent} has {', '.join(names)}" if names else f"{path.parent} has no hparams; name a file that exists"
+
+
+def _complaints(error: ValidationError, cls: type[HParams]) -> str:
+    def one(problem: dict) -> str:
+        key = ".".join(str(part) for part in problem["loc"]) or "value"
+        if problem["type"] == "extra_forbidden":
+            return f"unknown key {key!r} (known: {', '.join(sorted(cls.model_fields))})"
+        if problem["type"] == "missing":
+            return f"missing key {key!r}"
+        return f"key {key!r} is {problem['input']!r}: {problem['msg']}"
+
+    return "; ".join(one(problem) for problem in error.errors())
+
+
+class LayerHParams(HParams):
+    """Which layers are edited and how the model names its parts.
+
+    layers: edited decoder layers, ascending; the last is the target layer. `*_module_tmp`: dotted names with ``{}`` for
+    the layer's number. fact_token: the position whose key stands for the fact.
+    """
+
+    layers: list[NonNegativeInt] = Field(min_length=1)
+    fact_token: Literal["subject_last"]
+    rewrite_module_tmp: str
+    layer_module_tmp: str
+    ln_f_module: str
+    lm_head_module: str
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        if self.layers != sorted(set(self.layers)):
+            raise ValueError(f"layers {self.layers} must be ascending and without repeats")
+        for key in ("rewrite_module_tmp", "layer_module_tmp"):
+            if getattr(self, key).count("{}") != 1:
+                raise ValueError(f"{key} {getattr(self, key)!r} needs one '{{}}' for the layer's number")
+        return self
+
+    def rewrite_module(self, layer: int) -> str:
+        """Name of the module whose weight is edited in that layer."""
+        return self.rewrite_module_tmp.format(layer)
+
+    def rewrite_modules(self) -> list[str]:
+        """Names of all edited modules, bottom up."""
+        return [self.rewrite_module(layer) for layer in self.layers]
+
+
+class TargetHParams(LayerHParams):
+    """Settings of the target optimisation (method.md), shared by every locate-then-edit method."""
+
+    v_num_grad_steps: PositiveInt
+    v_lr: PositiveFloat
+    v_loss_layer: NonNegativeInt
+    v_weight_decay: NonNegative
+    clamp_norm_factor: PositiveFloat
+    kl_factor: NonNegative
+
+
+class MomentHParams(TargetHParams):
+    """The corpus whose second moment the method reads.
+
+    mom2_dataset: a `datasets` name (configuration after a colon), a local text/JSON/parquet file, or ``world``.
+    mom2_n_samples: documents of it. mom2_dtype: in which the moment is kept on disk and handed to the solve.
+    """
+
+    needs_moments: ClassVar[bool] = True
+
+    mom2_dataset: str
+    mom2_n_samples: PositiveInt
+    mom2_dtype: Literal["float32", "float64"]

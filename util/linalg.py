@@ -1,0 +1,60 @@
+"""Linear algebra of the closed forms, in float64.
+
+Shape letters: O rows of a square system, U directions, r their rank.
+"""
+
+import torch
+
+from util.errors import UserError
+
+
+def spd_factor(A_OO: torch.Tensor, what: str = "matrix") -> torch.Tensor:
+    """Lower Cholesky factor (float64) of a symmetric positive definite matrix.
+
+    The matrix is symmetrised first, which removes rounding only. Raises UserError naming `what` when it is not positive
+    definite or not finite: a singular system is reported, not hidden behind a pseudo-inverse.
+    """
+    A = A_OO.double()
+    if not torch.isfinite(A).all():
+        raise UserError(f"{what} holds values that are not finite; check the statistics and the model's weights")
+    factor, info = torch.linalg.cholesky_ex((A + A.T) / 2)
+    if info.item() != 0:
+        raise UserError(
+            f"{what} is not positive definite (leading minor {info.item()} of {len(A)}); raise the ridge in the hparams or "
+            "measure the second moment on more documents"
+        )
+    return factor
+
+
+def spd_solve(factor_OO: torch.Tensor, B_ON: torch.Tensor) -> torch.Tensor:
+    """A⁻¹ B in float64, given the Cholesky factor of A."""
+    return torch.cholesky_solve(B_ON.double(), factor_OO)
+
+
+def orthonormal_basis(U_OU: torch.Tensor, rtol: float = 1e-6) -> torch.Tensor:
+    """Q (O, r) float64 with QᵀQ = I and span(Q) = span(U).
+
+    Directions whose singular value is at most `rtol` × the largest are dropped, so duplicate and dependent columns
+    count once; an all-zero U gives r = 0.
+    """
+    left, singular, _ = torch.linalg.svd(U_OU.double(), full_matrices=False)
+    if singular.numel() == 0 or singular[0] == 0:
+        return left[:, :0]
+    return left[:, singular > rtol * singular[0]]
+
+
+def null_space_projector(C_II: torch.Tensor, threshold: float, relative: bool = False) -> torch.Tensor:
+    """Orthogonal projector (I, I) float64 on the eigenvectors of C whose eigenvalue is at most the threshold.
+
+    relative: the threshold is a share of C's largest eigenvalue. Raises UserError when no eigenvalue qualifies, since
+    the edit would then be zero.
+    """
+    eigenvalues, vectors = torch.linalg.eigh(C_II.double())
+    limit = threshold * eigenvalues[-1] if relative else threshold
+    kept = vectors[:, eigenvalues <= limit]
+    if kept.shape[1] == 0:
+        raise UserError(
+            f"no eigenvalue of the second moment is at or below nullspace_threshold = {float(limit):.3g} (smallest "
+            f"{float(eigenvalues[0]):.3g}, largest {float(eigenvalues[-1]):.3g}); raise nullspace_threshold or make it relative"
+        )
+    return kept @ kept.T

@@ -1,0 +1,148 @@
+"""Load a causal language model and reach its parts. The only file that knows one model family from another.
+
+Shape letters: B rows, T tokens, O hidden size, V vocabulary.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from util import paths
+from util.errors import UserError
+from util.tokens import Batch
+
+WORLD = "world"
+"""Name of the embedded model, which lies in the repository."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """``auto``: CUDA when present, else the CPU. Raises UserError for a device this machine does not have."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device {name!r} is no device; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: this machine has no CUDA device; use --device cpu (or auto)")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: only {torch.cuda.device_count()} CUDA device(s) here; use cuda:0 or auto")
+    return device
+
+
+def load(
+    model_name: str = WORLD, model_path_dir: str | os.PathLike | None = None, device: str = "auto", dtype: str = "float32"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (eval mode, on `device`, in `dtype`) and its fast tokenizer.
+
+    model_name: the embedded model, a folder, a folder's name under `model_path_dir`, or a hub id. safetensors only; no
+    code of the checkpoint is ever run. dtype ``auto`` keeps the checkpoint's own.
+    Raises UserError when the weights are missing or the model is none that down-projection editing is defined for.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
+    target = resolve_device(device)
+    source = str(paths.model_dir(model_name, model_path_dir) or model_name)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
+    except OSError as error:
+        raise UserError(_missing(model_name, model_path_dir, error)) from error
+    return model.to(target).eval(), tokenizer
+
+
+def _missing(model_name: str, model_path_dir, error: OSError) -> str:
+    reason = str(error).strip().splitlines()[0]
+    where = Path(model_path_dir) / model_name if model_path_dir else Path(model_name)
+    return (
+        f"model {model_name!r} is not usable: no complete model folder at {where} (config.json, *.safetensors, "
+        f"tokenizer.json) and the hub gave nothing ({reason}); download it there or name its parent folder with "
+        f"--model_path_dir, or leave --model_name out to use the embedded model {WORLD!r}"
+    )
+
+
+def module(model: nn.Module, name: str) -> nn.Module:
+    """The submodule of that dotted name; UserError when the model has none such."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        raise UserError(
+            f"model {type(model).__name__} has no module {name!r}; correct the *_module* names or the layers in the hparams"
+        ) from error
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """The model below its head: embeddings, decoder layers, final norm."""
+    return model.base_model
+
+
+def layer_count(model: PreTrainedModel) -> int:
+    """Number of decoder layers."""
+    return model.config.get_text_config().num_hidden_layers
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The list of decoder layers, whatever the family calls it."""
+    count = layer_count(model)
+    for candidate in backbone(model).modules():
+        if isinstance(candidate, nn.ModuleList) and len(candidate) == count:
+            return candidate
+    raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")
+
+
+def max_length(model: PreTrainedModel, limit: int) -> int:
+    """Tokens of a text that are read: the model's positions, at most `limit`."""
+    return min(limit, getattr(model.config.get_text_config(), "max_position_embeddings", limit) or limit)
+
+
+def final_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Hidden states after the final norm, (B, T, O) in the model's dtype; rows may be padded on either side."""
+    batch = batch.to(model.device)
+    return backbone(model)(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        use_cache=False,
+    )[0]
+
+
+def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits (…, V) float32 of normed hidden states (…, O), as the model's own head gives them."""
+    head = model.get_output_embeddings()
+    logits = head(hidden.to(head.weight.dtype)).float()
+    text = model.config.get_text_config()
+    cap = getattr(text, "final_logit_softcapping", None)
+    scale = getattr(text, "logit_scale", None)
+    logits = logits * scale if scale else logits
+    return cap * torch.tanh(logits / cap) if cap else logits
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Fingerprint of all parameters: names, shapes, dtypes and two checksums of the stored bits of each.
+
+    A plain and a position-weighted wrapping sum, computed where the weights lie, so that an 8B model takes a moment on
+    a GPU. It tells checkpoints and edits apart; it is no defence against somebody who wants a collision.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype} {_checksums(parameter.detach())}".encode())
+    return digest.hexdigest()
+
+
+def _checksums(tensor: torch.Tensor, chunk: int = 1 << 24) -> tuple[int, int]:
+    integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    plain, weighted = 0, 0
+    for start, part in enumerate(tensor.contiguous().view(-1).view(integer).split(chunk)):
+        bits = part.to(torch.int64)
+        place = torch.arange(1, len(bits) + 1, device=bits.device) + start * chunk
+        plain += int(bits.sum())
+        weighted += int((bits * place).sum())
+    return plain % (1 << 64), weighted % (1 << 64)

@@ -1,0 +1,58 @@
+"""Weights as (out, in) matrices however their module stores them, and edits that can be taken back to the bit.
+
+Shape letters: O out, I in.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from util.errors import UserError
+from util.modeling import module
+
+
+def read_weight(model: nn.Module, module_name: str) -> torch.Tensor:
+    """W_OI of a Linear or Conv1D (which stores the transpose); a view, detached."""
+    layer = module(model, module_name)
+    if isinstance(layer, Conv1D):
+        return layer.weight.detach().T
+    if isinstance(layer, nn.Linear):
+        return layer.weight.detach()
+    raise UserError(
+        f"module {module_name!r} is a {type(layer).__name__}; rewrite_module_tmp must name a linear layer of each decoder "
+        "layer (mixture-of-experts blocks are not supported: their experts see only some of the tokens)"
+    )
+
+
+@dataclass
+class WeightEdits:
+    """What a method changed, and how to take it back.
+
+    original: name of every changed parameter → CPU copy of its value before.
+    seconds: time per stage (``targets``, ``solve``, …). diagnostics: what the method has to say about its run, per
+    request or per layer. keys: module name → keys written (I, n), for methods that protect earlier edits.
+    """
+
+    original: dict[str, torch.Tensor] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, object] = field(default_factory=dict)
+    keys: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def remember(self, model: nn.Module, module_name: str) -> None:
+        """Keep the weight's present value, once: a second edit of it leaves the first copy alone."""
+        name = f"{module_name}.weight"
+        self.original.setdefault(name, model.get_parameter(name).detach().cpu().clone())
+
+    def write(self, model: nn.Module, module_name: str, W_OI: torch.Tensor) -> None:
+        """Replace the weight, rounding to its dtype; refuses values that are not finite."""
+        if not torch.isfinite(W_OI).all():
+            raise FloatingPointError(f"the new weight of {module_name} is not finite; nothing was written to it")
+        self.remember(model, module_name)
+        read_weight(model, module_name).copy_(W_OI)
+
+    def undo(self, model: nn.Module) -> None:
+        """Put every changed parameter back, bit by bit."""
+        for name, value in self.original.items():
+            model.get_parameter(name).detach().copy_(value)

@@ -45,7 +45,9 @@ def _available(path: Path) -> str:
 
 def _complaints(error: ValidationError, cls: type[HParams]) -> str:
     def one(problem: dict) -> str:
-        key = ".".join(str(part) for part in problem["loc"]) or "value"
+        key = ".".join(str(part) for part in problem["loc"])
+        if not key:
+            return problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             return f"unknown key {key!r} (known: {', '.join(sorted(cls.model_fields))})"
         if problem["type"] == "missing":

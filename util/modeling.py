@@ -114,9 +114,9 @@ def final_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     )[0]
 
 
-def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
-    """Logits (…, V) float32 of normed hidden states (…, O), as the model's own head gives them."""
-    head = model.get_output_embeddings()
+def project(model: PreTrainedModel, hidden: torch.Tensor, head: nn.Module | None = None) -> torch.Tensor:
+    """Logits (…, V) float32 of normed hidden states (…, O), as the model's own head (or the one given) yields them."""
+    head = head or model.get_output_embeddings()
     logits = head(hidden.to(head.weight.dtype)).float()
     text = model.config.get_text_config()
     cap = getattr(text, "final_logit_softcapping", None)

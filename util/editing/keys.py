@@ -1,0 +1,76 @@
+"""Keys, values and hidden states at the facts' positions; columns are facts.
+
+Shape letters: O out (hidden size), I in (intermediate size), N facts, R rows (one text each).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.contexts import Templates, fill
+from util.hooks import capture, frozen
+from util.modeling import backbone, module
+from util.request import Request
+from util.tokens import batches, locate_subject, pad
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Where to look: a module's name, and its first input or its output."""
+
+    name: str
+    inputs: bool = False
+
+
+def at_subject(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    filled: Sequence[tuple[str, str]],
+    probe: Probe,
+    batch_tokens: int,
+) -> torch.Tensor:
+    """Activations at the subject's last token, (size, R) float32, one column per (template, subject).
+
+    One forward pass per padded batch, which ends at the module looked at.
+    """
+    located = [locate_subject(tokenizer, template, subject) for template, subject in filled]
+    columns: list[torch.Tensor | None] = [None] * len(located)
+    for group in batches([len(ids) for ids, _ in located], batch_tokens):
+        batch = pad([located[i][0] for i in group], device=model.device)
+        with torch.no_grad(), frozen(model), capture({"at": module(model, probe.name)}, inputs=probe.inputs, stop=True) as seen:
+            backbone(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids)
+        where = torch.tensor([located[i][1] for i in group], device=seen["at"].device)
+        picked = seen["at"][torch.arange(len(group), device=where.device), where].float()
+        for i, vector in zip(group, picked, strict=True):
+            columns[i] = vector
+    return torch.stack(columns, dim=1)
+
+
+def average_keys(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request],
+    module_name: str,
+    templates: Templates,
+    batch_tokens: int,
+) -> torch.Tensor:
+    """K_IN: the module's input at each fact's position, averaged within a group of templates, then over the groups."""
+    group_means = []
+    for group in templates:
+        filled = [(fill(template, request.prompt), request.subject) for request in requests for template in group]
+        keys = at_subject(model, tokenizer, filled, Probe(module_name, inputs=True), batch_tokens)
+        group_means.append(keys.view(len(keys), len(requests), len(group)).mean(2))
+    return torch.stack(group_means).mean(0)
+
+
+def plain(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request],
+    probe: Probe,
+    batch_tokens: int,
+) -> torch.Tensor:
+    """Activations at each fact's position in the plain prompt, (size, N) float32."""
+    return at_subject(model, tokenizer, [(request.prompt, request.subject) for request in requests], probe, batch_tokens)

@@ -1,0 +1,147 @@
+"""The one target optimisation, batched over facts.
+
+For each fact find δ ∈ R^O that, added to an activation a at the fact's position, makes the model say the target:
+
+    minimise over δ   mean over texts of mean NLL(target tokens)  +  kl_factor · KL(p_δ ‖ p_0)  +  v_weight_decay · ‖δ‖ / ‖a‖²
+
+Texts are the context templates around the prompt; the KL divergence compares the next-token distributions at the
+subject's last token of the drift text "{subject} is a", where δ is added too. Adam(v_lr), stop below a loss of 0.05 or
+at evaluation v_num_grad_steps, ‖δ‖ ≤ clamp_norm_factor · ‖a‖ after each step. The result is a + δ. (method.md; the target
+search of ROME and MEMIT, whose decay term does not square ‖δ‖.)
+
+The δs of different facts share no parameter, so all facts run in one batch with a loss, an Adam state, a clamp and a
+stop each: the sum of their losses has each δ's own gradient. A fact that has stopped leaves the batch.
+
+Shape letters: N facts, O hidden size, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.contexts import Templates
+from util.editing.keys import Probe, plain
+from util.editing.objective import Batch, Example, assemble, evaluate, example, penalties
+from util.errors import UserError
+from util.hooks import frozen
+from util.hparams import TargetHParams
+from util.modeling import layer_count
+from util.request import Request
+
+STOP_BELOW = 0.05
+
+Site = Literal["layer", "module"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """values_ON: a + δ, float32. anchors_ON: a. loss_N: each fact's last loss. steps_N: Adam steps it took."""
+
+    values_ON: torch.Tensor
+    anchors_ON: torch.Tensor
+    loss_N: torch.Tensor
+    steps_N: torch.Tensor
+
+
+def find_targets(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request],
+    answers: Sequence[str],
+    layer: int,
+    site: Site,
+    hparams: TargetHParams,
+    templates: Templates,
+    *,
+    batch_tokens: int,
+    final_logits: bool = False,
+    progress: bool = False,
+) -> Targets:
+    """Targets of all requests for the given answers (one each) at one layer.
+
+    site: a is the layer's own output (``layer``; a + δ is MEMIT's z) or the edited module's output (``module``). The
+    residual stream makes δ enter the layer's output alike either way. final_logits: read the NLL from the model's own
+    output rather than through the logit lens at max(v_loss_layer, layer) (ROME). batch_tokens bounds the padded tokens
+    of one batch; running out of GPU memory halves the batch and goes on.
+    """
+    name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
+    anchors_ON = plain(model, tokenizer, requests, Probe(name), batch_tokens)
+    lens = layer_count(model) - 1 if final_logits else max(hparams.v_loss_layer, layer)
+    examples = [example(tokenizer, request, answer, templates) for request, answer in zip(requests, answers, strict=True)]
+    solved = Targets(
+        torch.empty_like(anchors_ON), anchors_ON, anchors_ON.new_empty(len(requests)), anchors_ON.new_empty(len(requests))
+    )
+    queue = _groups(examples, batch_tokens)
+    with frozen(model), tqdm(total=len(examples), desc=f"targets, layer {layer}", disable=not progress, leave=False) as bar:
+        while queue:
+            group = queue.pop(0)
+            try:
+                batch = assemble(model, [examples[i] for i in group], layer, lens)
+                _optimise(model, batch, torch.tensor(group, device=anchors_ON.device), solved, hparams, bar)
+            except torch.OutOfMemoryError:
+                if len(group) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                queue[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
+    _refuse_broken(solved, requests)
+    return solved
+
+
+def _groups(examples: Sequence[Example], batch_tokens: int) -> list[list[int]]:
+    """Consecutive facts whose padded texts stay within the budget; at least one fact each."""
+    groups: list[list[int]] = []
+    rows = longest = 0
+    for i, one in enumerate(examples):
+        width = max(longest, *(len(text.ids) for text in one.texts))
+        if groups and (rows + len(one.texts)) * width <= batch_tokens:
+            groups[-1].append(i)
+            rows, longest = rows + len(one.texts), width
+        else:
+            groups.append([i])
+            rows, longest = len(one.texts), max(len(text.ids) for text in one.texts)
+    return groups
+
+
+def _optimise(model, batch: Batch, group_N: torch.Tensor, solved: Targets, hparams: TargetHParams, bar: tqdm) -> None:
+    """Fill in the targets of one group of facts. Adam works on each coordinate alone, so one optimiser serves all."""
+    anchors_NO = solved.anchors_ON.T[group_N]
+    norm_N = torch.linalg.vector_norm(anchors_NO, dim=1)
+    delta_NO = torch.zeros_like(anchors_NO, requires_grad=True)
+    adam = torch.optim.Adam([delta_NO], lr=hparams.v_lr)
+    active, drift0 = torch.arange(len(group_N), device=group_N.device), None
+    for evaluation in range(1, hparams.v_num_grad_steps + 1):
+        nll, drift = evaluate(model, batch, delta_NO[active], hparams)
+        drift0 = drift.detach() if drift0 is None else drift0
+        loss = nll + penalties(drift, drift0, delta_NO[active], norm_N[active], hparams)
+        going = (loss >= STOP_BELOW) & (evaluation < hparams.v_num_grad_steps)
+        stopped = group_N[active[~going]]
+        solved.values_ON[:, stopped] = (anchors_NO + delta_NO).detach()[active[~going]].T
+        solved.loss_N[stopped] = loss.detach()[~going]
+        solved.steps_N[stopped] = evaluation - 1
+        bar.update(len(stopped))
+        if not going.any():
+            return
+        adam.zero_grad()
+        loss[going].sum().backward()
+        adam.step()
+        _clamp(delta_NO, hparams.clamp_norm_factor * norm_N)
+        if not going.all():
+            batch, active, drift0 = batch.facts(going.nonzero()[:, 0]), active[going], drift0[going]
+
+
+@torch.no_grad()
+def _clamp(delta_NO: torch.Tensor, limit_N: torch.Tensor) -> None:
+    norm_N = torch.linalg.vector_norm(delta_NO, dim=1)
+    delta_NO *= torch.where(norm_N > limit_N, limit_N / norm_N, torch.ones_like(norm_N))[:, None]
+
+
+def _refuse_broken(solved: Targets, requests: Sequence[Request]) -> None:
+    broken = [str(r.case_id) for r, column in zip(requests, solved.values_ON.T, strict=True) if not column.isfinite().all()]
+    if broken:
+        raise UserError(
+            f"the target search of request(s) {', '.join(broken[:5])} left the finite numbers; lower v_lr or use --dtype float32"
+        )

@@ -103,6 +103,11 @@ def max_length(model: PreTrainedModel, limit: int) -> int:
     return min(limit, getattr(model.config.get_text_config(), "max_position_embeddings", limit) or limit)
 
 
+def default_batch_tokens(model: PreTrainedModel) -> int:
+    """Padded tokens of one batch when the user names none: what a machine of that kind takes with ease."""
+    return 65536 if model.device.type == "cuda" else 8192
+
+
 def final_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Hidden states after the final norm, (B, T, O) in the model's dtype; rows may be padded on either side."""
     batch = batch.to(model.device)
@@ -133,11 +138,12 @@ def weights_hash(model: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype} {_checksums(parameter.detach())}".encode())
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype} {checksums(parameter.detach())}".encode())
     return digest.hexdigest()
 
 
-def _checksums(tensor: torch.Tensor, chunk: int = 1 << 24) -> tuple[int, int]:
+def checksums(tensor: torch.Tensor, chunk: int = 1 << 24) -> tuple[int, int]:
+    """Plain and position-weighted wrapping sums of a tensor's stored bits."""
     integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     plain, weighted = 0, 0
     for start, part in enumerate(tensor.contiguous().view(-1).view(integer).split(chunk)):

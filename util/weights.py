@@ -3,6 +3,9 @@
 Shape letters: O out, I in.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -51,6 +54,17 @@ class WeightEdits:
             raise FloatingPointError(f"the new weight of {module_name} is not finite; nothing was written to it")
         self.remember(model, module_name)
         read_weight(model, module_name).copy_(W_OI)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's seconds to a stage, waiting for the GPU where there is one."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if torch.cuda.is_available() and torch.cuda.is_initialized():
+                torch.cuda.synchronize()
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def undo(self, model: nn.Module) -> None:
         """Put every changed parameter back, bit by bit."""

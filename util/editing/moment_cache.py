@@ -1,0 +1,104 @@
+"""Second moments on disk: one safetensors file a module, named by a hash of everything that determines it.
+
+The header of a file says what it holds. Files are written under a temporary name and moved. A measurement that was
+interrupted leaves ``.partial`` files (the plain sums so far), from which the next one goes on.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from util.moments import SecondMoment
+
+CODE_VERSION = 1
+"""Raise when the same inputs would give another moment: old files are then measured anew."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MomentCache:
+    """Where the moments of one model and corpus are kept.
+
+    folder: None keeps nothing. weights: hash of the model's weights; corpus: the corpus's digest; dtype: of the moments;
+    longest_document: tokens after which a document was cut.
+    """
+
+    folder: Path | None
+    weights: str
+    corpus: str
+    dtype: torch.dtype
+    longest_document: int
+
+    def read(self, name: str, device: torch.device | str) -> torch.Tensor | None:
+        """The moment (I, I) of a module, or None when it has not been measured (or its file is damaged, with a warning)."""
+        loaded = self._load(name, "safetensors", device)
+        return loaded[0] if loaded else None
+
+    def write(self, name: str, moment_II: torch.Tensor, count: int) -> None:
+        """Keep a finished moment over `count` tokens, and drop its partial file."""
+        self._save(name, "safetensors", moment_II, {"count": count})
+        if self.folder is not None:
+            self._path(name, "partial").unlink(missing_ok=True)
+
+    def write_partial(self, moments: dict[str, SecondMoment], documents: int) -> None:
+        """Keep the sums after so many documents."""
+        for name, moment in moments.items():
+            self._save(name, "partial", moment.sum_II, {"count": moment.count, "documents": documents})
+
+    def read_partial(self, names: Iterable[str], device: torch.device | str) -> tuple[dict[str, SecondMoment], int] | None:
+        """Sums as last kept and the documents they hold; None unless all modules' files are there and agree."""
+        loaded = {name: self._load(name, "partial", device) for name in names}
+        documents = {found[1]["documents"] if found else None for found in loaded.values()}
+        if None in documents or len(documents) != 1:
+            return None
+        moments = {}
+        for name, (total, header) in loaded.items():
+            moments[name] = SecondMoment(len(total), device)
+            moments[name].sum_II, moments[name].count = total, header["count"]
+        return moments, documents.pop()
+
+    def _key(self, name: str) -> dict[str, str | int]:
+        return {
+            "code_version": CODE_VERSION,
+            "weights": self.weights,
+            "module": name,
+            "corpus": self.corpus,
+            "dtype": str(self.dtype),
+            "longest_document": self.longest_document,
+        }
+
+    def _path(self, name: str, ending: str) -> Path:
+        key = hashlib.sha256(json.dumps(self._key(name), sort_keys=True).encode()).hexdigest()[:16]
+        return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{key}.{ending}"
+
+    def _load(self, name: str, ending: str, device) -> tuple[torch.Tensor, dict] | None:
+        if self.folder is None or not self._path(name, ending).exists():
+            return None
+        path = self._path(name, ending)
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                header = json.loads(file.metadata()["header"])
+                return (file.get_tensor("moment"), header) if header["key"] == self._key(name) else None
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            log.warning("statistics file %s is damaged (%s); it is measured anew", path, error)
+            return None
+
+    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: dict[str, int]) -> None:
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(name, ending)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        header = json.dumps({"key": self._key(name), **facts}, sort_keys=True)
+        save_file({"moment": tensor.cpu().contiguous()}, temporary, {"header": header})
+        os.replace(temporary, path)

@@ -1,0 +1,142 @@
+"""Corpus → second moments E[k kᵀ] of every edited module's inputs, in one pass over the unedited model.
+
+The cross moment E[v kᵀ] needs no pass of its own: it is W C.
+
+Shape letters: I in (intermediate size).
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.moment_cache import MomentCache
+from util.errors import UserError
+from util.hooks import capture, frozen
+from util.modeling import backbone, default_batch_tokens, max_length, module, weights_hash
+from util.moments import SecondMoment
+from util.tokens import batches, encode, pad
+from util.weights import read_weight
+
+LONGEST_DOCUMENT = 4096
+DOCUMENTS_PER_BLOCK = 1000
+"""Documents that are sorted by length together; a measurement can go on from the end of a block."""
+SAVE_EVERY_SECONDS = 300
+
+
+class Corpus(Protocol):
+    """Documents and what identifies them."""
+
+    name: str
+    digest: str
+    documents: Iterable[str]
+
+
+class CorpusMoments(Mapping):
+    """Mapping from module name to C (I, I), the second moment of that module's inputs over a corpus's tokens.
+
+    Sum over tokens divided by their number: uncentred, BOS counted, padding never; documents are cut at the model's
+    positions, at most 4096. All modules are measured together at the first look-up, and only on the model as it was
+    when this object was made: an edited model is refused. Finished moments are kept under `cache_dir` (None: nowhere),
+    and an interrupted measurement goes on from its last saved state, at most five minutes and a block back.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        module_names: Sequence[str],
+        corpus: Corpus,
+        *,
+        dtype: str = "float32",
+        cache_dir: str | os.PathLike | None = None,
+        batch_tokens: int | None = None,
+        progress: bool = True,
+    ):
+        self.names = list(module_names)
+        self.model, self.tokenizer, self.corpus = model, tokenizer, corpus
+        self.batch_tokens = batch_tokens or default_batch_tokens(model)
+        self.progress = progress
+        self.cache = MomentCache(
+            Path(cache_dir) if cache_dir is not None else None,
+            weights_hash(model),
+            corpus.digest,
+            {"float32": torch.float32, "float64": torch.float64}[dtype],
+            max_length(model, LONGEST_DOCUMENT),
+        )
+        self._moments: dict[str, torch.Tensor] = {}
+        self._derived: dict[tuple, torch.Tensor] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self.names:
+            raise KeyError(f"{name}: moments were asked for {', '.join(self.names)}")
+        if name not in self._moments:
+            self._fill()
+        return self._moments[name]
+
+    def derived(self, key: tuple, build: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Something computed from these moments and the model they belong to, built once per key and kept in memory.
+
+        The key must hold everything `build` depends on beside model and corpus (module, weights, settings).
+        """
+        if key not in self._derived:
+            self._derived[key] = build()
+        return self._derived[key]
+
+    def _fill(self) -> None:
+        cached = {name: self.cache.read(name, self.model.device) for name in self.names}
+        self._moments |= {name: moment for name, moment in cached.items() if moment is not None}
+        missing = [name for name in self.names if name not in self._moments]
+        if not missing:
+            return
+        if weights_hash(self.model) != self.cache.weights:
+            raise ValueError("the model has been edited since these moments were asked for; look them up before the edit")
+        for name, moment in self._measure(missing).items():
+            if moment.count == 0:
+                raise UserError(f"corpus {self.corpus.name} has no tokens; name another mom2_dataset in the hparams")
+            self._moments[name] = moment.value().to(self.cache.dtype)
+            self.cache.write(name, self._moments[name], moment.count)
+
+    def _measure(self, names: list[str]) -> dict[str, SecondMoment]:
+        device = self.model.device
+        fresh = {name: SecondMoment(read_weight(self.model, name).shape[1], device) for name in names}
+        moments, done = self.cache.read_partial(names, device) or (fresh, 0)
+        saved = time.monotonic()
+        documents = islice(iter(self.corpus.documents), done, None)
+        total = len(self.corpus.documents) if hasattr(self.corpus.documents, "__len__") else None
+        with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
+            while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
+                self._measure_block(block, moments, bar)
+                done += len(block)
+                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                    self.cache.write_partial(moments, done)
+                    saved = time.monotonic()
+        return moments
+
+    def _measure_block(self, block: list[str], moments: dict[str, SecondMoment], bar: tqdm) -> None:
+        """One forward pass per batch serves every module; it ends at the last of them."""
+        modules = {name: module(self.model, name) for name in moments}
+        encoded = (encode(self.tokenizer, text)[: self.cache.longest_document] for text in block)
+        rows = [row for row in encoded if row]
+        bar.update(len(block) - len(rows))
+        for group in batches([len(row) for row in rows], self.batch_tokens):
+            batch = pad([rows[i] for i in group], device=self.model.device)
+            with torch.no_grad(), frozen(self.model), capture(modules, inputs=True, stop=True) as seen:
+                backbone(self.model)(
+                    input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
+                )
+            for name, inputs in seen.items():
+                moments[name].update(inputs[batch.attention_mask.bool().to(inputs.device)])
+            bar.update(len(group))

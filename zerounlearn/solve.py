@@ -1,0 +1,101 @@
+"""ZeroUnlearn's closed form (method.md; the multiplicative update W ← D W of the ZeroUnlearn paper). Pure algebra.
+
+Shape letters: O out, I in, N facts, U sensitive directions, r their rank. Everything is computed in float64.
+"""
+
+from typing import Literal
+
+import torch
+
+from util.linalg import orthonormal_basis, spd_factor, spd_solve
+
+Projector = Literal["published", "identity_preserving", "none"]
+
+
+def factor_utility(W_OI: torch.Tensor, C_II: torch.Tensor, a: float, ridge: float) -> torch.Tensor:
+    """Cholesky factor (O, O) of M = W (a C + λ I) Wᵀ, the part of the system no request changes.
+
+    Raises UserError when M is singular, which for λ > 0 means that W has dependent rows.
+    """
+    W = W_OI.double()
+    return spd_factor(a * (W @ C_II.double()) @ W.T + ridge * W @ W.T, "M = W (a C + λ I) Wᵀ")
+
+
+def solve(
+    W_OI: torch.Tensor,
+    K_IN: torch.Tensor,
+    R_ON: torch.Tensor,
+    U_OU: torch.Tensor,
+    factor_OO: torch.Tensor,
+    *,
+    b: float,
+    epsilon: float,
+    projector: Projector = "published",
+) -> torch.Tensor:
+    """New weight D W (O, I) float64, where D = P D* and D* minimises over all O × O matrices
+
+        a·E‖D W k − W k‖² + b·‖D W K − (W K + R)‖²_F + λ·‖D W − W‖²_F.
+
+    With B = M + b Y Yᵀ and Y = W K the normal equations give D* = I + b R Yᵀ B⁻¹ (the expectation over the corpus enters
+    through C, with E[v kᵀ] = W C). Woodbury turns Yᵀ B⁻¹ into an N × N system:
+
+        D* = I + b R (I_N + b Yᵀ S)⁻¹ Sᵀ,   S = M⁻¹ Y.
+
+    factor_OO: from `factor_utility`, for the same W, a, λ. The form holds for any N, also above O, for duplicate and
+    zero columns. See `project` for P.
+    """
+    W, R = W_OI.double(), R_ON.double()
+    Y_ON = W @ K_IN.double()
+    S_ON = spd_solve(factor_OO, Y_ON)
+    inner_NN = spd_factor(torch.eye(Y_ON.shape[1], dtype=W.dtype, device=W.device) + b * Y_ON.T @ S_ON, "I + b Yᵀ M⁻¹ Y")
+    return project(W + b * R @ spd_solve(inner_NN, S_ON.T @ W), U_OU, epsilon, projector)
+
+
+def solve_direct(
+    W_OI: torch.Tensor,
+    K_IN: torch.Tensor,
+    R_ON: torch.Tensor,
+    U_OU: torch.Tensor,
+    C_II: torch.Tensor,
+    *,
+    a: float,
+    b: float,
+    ridge: float,
+    epsilon: float,
+    projector: Projector = "published",
+) -> torch.Tensor:
+    """The same D W as `solve`, written as published: D = P A B⁻¹ with
+
+    B = W (a C + b K Kᵀ + λ I) Wᵀ,   A = (a W C + b (V + R) Kᵀ + λ W) Wᵀ,   V = W K.
+
+    It factors an O × O system per request, the reference that the cheap form is tested against and its stand-in
+    (hparam ``solver: "direct"``).
+    """
+    W, K, C = W_OI.double(), K_IN.double(), C_II.double()
+    moment_II = a * C + b * K @ K.T + ridge * torch.eye(len(C), dtype=W.dtype, device=W.device)
+    B_OO = W @ moment_II @ W.T
+    A_OO = (a * W @ C + b * (W @ K + R_ON.double()) @ K.T + ridge * W) @ W.T
+    D_OO = spd_solve(spd_factor(B_OO, "B = W (a C + b K Kᵀ + λ I) Wᵀ"), A_OO.T).T
+    return project(D_OO @ W, U_OU, epsilon, projector)
+
+
+def project(X_OI: torch.Tensor, U_OU: torch.Tensor, epsilon: float, projector: Projector) -> torch.Tensor:
+    """P X, with Q an orthonormal basis of span(U); P is never formed.
+
+    ``published``: P = (1 + ε) I − Q Qᵀ. It leaves ε of what lies in span(U), and it also scales everything else by 1 + ε,
+    for every input: the module's output grows by ε wherever it does not point to a sensitive direction, and no weight of
+    the objective can counteract it, because P stands outside the minimum. ``identity_preserving``: P = I − (1 − ε) Q Qᵀ,
+    which likewise leaves ε of span(U) and touches nothing else. ``none``: P = I (the paper's ablation).
+    Either way P removes rank(U) of O dimensions for every input, not for the facts alone; with N ≥ O independent facts it
+    removes them all.
+    """
+    X = X_OI.double()
+    if projector == "none":
+        return X
+    Q_Or = orthonormal_basis(U_OU)
+    inside_OI = Q_Or @ (Q_Or.T @ X)
+    if projector == "published":
+        return (1 + epsilon) * X - inside_OI
+    if projector == "identity_preserving":
+        return X - (1 - epsilon) * inside_OI
+    raise ValueError(f"projector {projector!r}: 'published', 'identity_preserving' or 'none'")

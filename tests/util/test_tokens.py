@@ -1,0 +1,118 @@
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from tests.tiny import tiny_llama, tokenizer
+from util.errors import UserError
+from util.modeling import final_hidden
+from util.request import Request
+from util.tokens import batches, encode, locate_subject, pad, target_ids
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_encode_adds_bos_once_and_no_eos(bos):
+    tok = tokenizer(bos=bos, pad=True)
+    plain = tok("Ada Lovelace", add_special_tokens=False)["input_ids"]
+    expected = [tok.bos_token_id, *plain] if bos else plain
+    assert encode(tok, "Ada Lovelace") == expected
+    if bos:
+        assert encode(tok, "<s>Ada Lovelace") == expected
+
+
+def test_encode_drops_an_eos_that_the_tokenizer_appends():
+    from tokenizers import processors
+
+    tok = tokenizer(bos=False, pad=True)
+    tok.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", tok.eos_token_id)]
+    )
+    assert tok("Ada")["input_ids"][-1] == tok.eos_token_id
+    assert tok.eos_token_id not in encode(tok, "Ada")
+
+
+def test_target_has_one_leading_space_and_no_special_tokens():
+    tok = tokenizer(bos=True, pad=True)
+    assert tok.decode(target_ids(tok, "London")) == " London"
+    assert target_ids(tok, " London") == target_ids(tok, "London")
+    assert encode(tok, "Ada was born in") + target_ids(tok, "London") == encode(tok, "Ada was born in London")
+
+
+def test_neutral_target_is_the_eos_token_itself():
+    tok = tokenizer(bos=True, pad=True)
+    assert target_ids(tok, "<EOS>") == [tok.eos_token_id]
+    bare = PreTrainedTokenizerFast(tokenizer_object=tok.backend_tokenizer)
+    with pytest.raises(UserError, match="EOS"):
+        target_ids(bare, "<EOS>")
+
+
+def test_sentencepiece_style_marker_is_not_doubled():
+    pieces = {"<unk>": 0, "▁x": 1, "▁London": 2, "▁": 3, "London": 4, "x": 5}
+    raw = Tokenizer(models.WordLevel(pieces, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    raw.decoder = decoders.Metaspace()
+    tok = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>")
+    assert target_ids(tok, "London") == [2]
+
+
+@pytest.mark.parametrize(
+    ("template", "subject"),
+    [
+        ("{} was born in", "Ada Lovelace"),
+        ("The mother tongue of {} is", "Łukasz Żółć"),
+        ("The mother tongue of {}", "Danielle Darrieux"),
+        ("London knows London as {}, London", "London"),
+        ("Is {}'s home near?", "Ada"),
+        ("Ask {}", "東京"),
+        ("Ask {}", "Ada "),
+    ],
+)
+@pytest.mark.parametrize("bos", [True, False])
+def test_subject_last_token(template, subject, bos):
+    tok = tokenizer(bos=bos, pad=True)
+    ids, index = locate_subject(tok, template, subject)
+    assert ids == encode(tok, template.replace("{}", subject))
+    upto = tok.decode(ids[: index + 1], skip_special_tokens=True)
+    before = tok.decode(ids[:index], skip_special_tokens=True)
+    wanted = template[: template.find("{}")] + subject.rstrip()
+    assert upto.rstrip() == wanted
+    assert len(before.rstrip("�")) < len(wanted)
+
+
+def test_a_subject_inside_a_merged_token_counts_the_merged_token():
+    tok = tokenizer(bos=True, pad=True)
+    ids, index = locate_subject(tok, "{}on", "Lond")
+    assert tok.decode(ids[: index + 1], skip_special_tokens=True).startswith("Lond")
+
+
+@pytest.mark.parametrize("template", ["no place", "{} and {}"])
+def test_templates_need_exactly_one_place(template):
+    with pytest.raises(UserError, match="exactly one"):
+        locate_subject(tokenizer(bos=True, pad=True), template, "Ada")
+
+
+def test_padding_sides_give_the_same_hidden_states():
+    model, tok = tiny_llama()
+    rows = [encode(tok, text) for text in ("Ada", "The capital of Northland is")]
+    with torch.no_grad():
+        right = final_hidden(model, pad(rows, side="right"))
+        left = final_hidden(model, pad(rows, side="left"))
+    for i, row in enumerate(rows):
+        torch.testing.assert_close(right[i, : len(row)], left[i, -len(row) :], atol=1e-5, rtol=1e-4)
+
+
+def test_batches_respect_the_budget_and_lose_nothing():
+    lengths = [3, 50, 7, 7, 1, 20, 4]
+    groups = batches(lengths, 40)
+    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+    assert all(len(g) == 1 or len(g) * max(lengths[i] for i in g) <= 40 for g in groups)
+    assert groups[0] == [1]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"prompt": "no place"}, {"prompt": "{} {}"}, {"subject": " "}, {"target_true": ""}, {"target_new": ""}]
+)
+def test_requests_are_checked(changes):
+    fields = {"prompt": "{} is", "subject": "Ada", "target_true": "clever", "case_id": 7}
+    with pytest.raises(UserError, match="7"):
+        Request(**fields | changes)

@@ -1,0 +1,52 @@
+"""Folders of data, statistics, hparams, results and models: a flag, else an environment variable, else the default.
+
+Resolved when called; nothing is created or remembered.
+"""
+
+import os
+from pathlib import Path
+
+Flag = str | os.PathLike | None
+
+
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+def _choose(flag: Flag, variable: str, default: Path) -> Path:
+    chosen = flag or os.environ.get(variable)
+    return Path(chosen).expanduser() if chosen else default
+
+
+def data_dir(flag: Flag = None) -> Path:
+    """Data sets (``--data_dir``, ZEROUNLEARN_DATA, <root>/data)."""
+    return _choose(flag, "ZEROUNLEARN_DATA", root() / "data")
+
+
+def stats_dir(flag: Flag = None) -> Path:
+    """Second moments (ZEROUNLEARN_STATS, <root>/data/stats)."""
+    return _choose(flag, "ZEROUNLEARN_STATS", root() / "data" / "stats")
+
+
+def hparams_dir(flag: Flag = None) -> Path:
+    """hparams/<METHOD>/<model>.json (ZEROUNLEARN_HPARAMS, <root>/hparams)."""
+    return _choose(flag, "ZEROUNLEARN_HPARAMS", root() / "hparams")
+
+
+def results_dir(flag: Flag = None) -> Path:
+    """Run folders (``--results_dir``, ZEROUNLEARN_RESULTS, <root>/results)."""
+    return _choose(flag, "ZEROUNLEARN_RESULTS", root() / "results")
+
+
+def model_dir(name: str, flag: Flag = None) -> Path | None:
+    """The local folder of a model, or None when it is to come from the hub.
+
+    ``world`` is the embedded model. Otherwise a folder of that name under ``--model_path_dir`` (or
+    ZEROUNLEARN_MODELS), else `name` itself when it is a folder.
+    """
+    if name == "world":
+        return root() / "dsets" / "world" / "model"
+    parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
+    candidates = ([Path(parent).expanduser() / name] if parent else []) + [Path(name).expanduser()]
+    return next((folder for folder in candidates if folder.is_dir()), None)

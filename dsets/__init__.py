@@ -1,0 +1,143 @@
+"""Data sets by name or path → records. `load` is the way in."""
+
+import hashlib
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from dsets import files
+from dsets.counterfact import CounterFact, MultiCounterFact
+from dsets.download import fetch
+from dsets.facts import Facts
+from dsets.format import Format
+from dsets.mquake import MQuAKE
+from dsets.record import Dataset, Hop, MultiHop, Probe, Record
+from dsets.rows import Row, read_rows
+from dsets.zsre import ZsRE
+from util import paths
+from util.errors import UserError
+
+__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "Hop", "MultiHop", "Probe", "Record", "load"]
+
+DATASETS: dict[str, type[Format]] = {"mcf": MultiCounterFact, "cf": CounterFact, "zsre": ZsRE, "mquake": MQuAKE}
+"""What `--ds_name` may name. A new data set: one class and one line here."""
+
+WORLD_DATASETS = ("mcf", "zsre", "mquake")
+"""Of these the embedded world has its own, in the same schemas."""
+
+log = logging.getLogger(__name__)
+
+
+def load(
+    ds_name: str, data_dir: str | Path | None = None, *, world: bool = False, size_limit: int | None = None
+) -> Dataset:
+    """The data set of a name in DATASETS (fetched into `data_dir` when it is not there) or of a JSON/JSONL file.
+
+    A file's schema is told from its first record: CounterFact, zsRE, MQuAKE or plain facts. `world`: the embedded
+    model is in use, and the names mean the embedded world's data sets. `size_limit`: keep the first so many records.
+    What is left out or remarkable is logged, with counts and case ids. Raises UserError naming file, record and field.
+    """
+    if size_limit is not None and size_limit < 1:
+        raise UserError(f"dataset_size_limit is {size_limit}; give at least 1, or leave it out for all records")
+    if ds_name in DATASETS:
+        dataset = _from_world(ds_name) if world else _from_upstream(ds_name, data_dir)
+    else:
+        path = _existing_file(ds_name)
+        dataset = _from_content(path.stem, path.read_bytes(), str(path), path)
+    _report(dataset)
+    return replace(dataset, records=dataset.records[:size_limit])
+
+
+def _from_world(ds_name: str) -> Dataset:
+    if ds_name not in WORLD_DATASETS:
+        raise UserError(
+            f"the embedded world has no data set {ds_name!r}; it has {', '.join(WORLD_DATASETS)} (a file's path works too)"
+        )
+    from dsets import world  # made on demand: real data needs no generator
+
+    content = json.dumps(world.records(ds_name), ensure_ascii=False).encode()
+    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, DATASETS[ds_name])
+
+
+def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
+    format_class = DATASETS[ds_name]
+    path = fetch(format_class.upstream, paths.data_dir(data_dir), lambda content: _check(content, format_class))
+    return _from_content(ds_name, path.read_bytes(), str(path), path, format_class)
+
+
+def _check(content: bytes, format_class: type[Format]) -> int:
+    """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
+    rows = read_rows(content, format_class.upstream.file_name)
+    _demand(rows[0], format_class)
+    return len(rows)
+
+
+def _existing_file(name: str) -> Path:
+    path = files.find(name)
+    if path is None:
+        raise UserError(
+            f"data set {name!r} is neither a known name ({', '.join(sorted(DATASETS))}) nor a file; "
+            "name one of them or an existing JSON/JSONL file"
+        )
+    if not path.is_file():
+        raise UserError(f"data set {name!r} is a folder; name a JSON or JSONL file in it")
+    return path
+
+
+def _from_content(
+    name: str, content: bytes, source: str, path: Path | None, format_class: type[Format] | None = None
+) -> Dataset:
+    rows = read_rows(content, source, lines=path is not None and path.suffix == ".jsonl")
+    if format_class is None:
+        format_class = _recognise(rows[0])
+    _demand(rows[0], format_class)
+    collected = format_class.collect(rows)
+    if not collected.records:
+        reasons = "; ".join(f"{reason} ({len(ids)})" for reason, ids in collected.skipped.items())
+        raise UserError(f"{source} has no usable record: {reasons}; mend the file")
+    return Dataset(
+        name=name,
+        metric=format_class.metric,
+        records=collected.records,
+        path=path,
+        size=len(content),
+        digest=hashlib.sha256(content).hexdigest(),
+        skipped=dict(collected.skipped),
+        notes=dict(collected.notes),
+    )
+
+
+def _formats() -> list[type[Format]]:
+    return [*DATASETS.values(), Facts]
+
+
+def _recognise(row: Row) -> type[Format]:
+    for format_class in _formats():
+        if format_class.recognises(row.value):
+            return format_class
+    known = "; ".join(dict.fromkeys(format_class.description for format_class in _formats()))
+    raise UserError(
+        f"{row.source}: record 0 has the fields {sorted(row.value)}, which is no known schema; known are: {known}"
+    )
+
+
+def _demand(row: Row, format_class: type[Format]) -> None:
+    if not format_class.recognises(row.value):
+        raise UserError(
+            f"{row.source}: record 0 has the fields {sorted(row.value)}; expected are {format_class.description}; "
+            "put the right file there, or delete it to have it fetched again"
+        )
+
+
+def _report(dataset: Dataset) -> None:
+    source = dataset.path or dataset.name
+    for reason, ids in dataset.skipped.items():
+        log.warning("%s: %d records left out, %s: %s", source, len(ids), reason, _some(ids))
+    for remark, ids in dataset.notes.items():
+        log.info("%s: %d records, %s: %s", source, len(ids), remark, _some(ids))
+
+
+def _some(ids: list[int | str]) -> str:
+    listed = ", ".join(str(case_id) for case_id in ids[:10])
+    return f"case ids {listed}" + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")

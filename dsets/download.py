@@ -1,0 +1,234 @@
+"""Published files, fetched once: streamed with a progress bar, resumed where they broke off, moved when complete."""
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import json
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tqdm import tqdm
+
+from util.errors import UserError
+
+HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"
+ATTEMPTS = 4
+TIMEOUT_S = 20.0
+CHUNK_BYTES = 1 << 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """A published file: its name, the folder it lies in, and what is known of it.
+
+    count: number of records; another number is worth a warning. sha256: another content is refused.
+    """
+
+    file_name: str
+    base: str
+    count: int | None = None
+    sha256: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The address; the environment's ZEROUNLEARN_DATA_HOST, a mirror folder, goes before the published one."""
+        return f"{(os.environ.get(HOST_VARIABLE) or self.base).rstrip('/')}/{self.file_name}"
+
+
+class _BrokenOff(Exception):
+    """The file did not come; another attempt may mend it."""
+
+
+class _Refused(_BrokenOff):
+    """The server answered, and asking again would not change the answer."""
+
+
+class _NothingLeft(_BrokenOff):
+    """The `.part` file is as long as the server's file or longer, so that there is no rest to send."""
+
+
+def fetch(upstream: Upstream, folder: Path, check: Callable[[bytes], int]) -> Path:
+    """Path of the file in `folder`, fetched first if it is not there.
+
+    `check` looks at the complete content before it gets its final name, returns the number of records and raises
+    UserError if it is something else (an error page). What was received before an interruption stays in a `.part`
+    file and is continued by the next call. Raises UserError naming file, address and where to put it.
+    """
+    path = folder / upstream.file_name
+    if path.is_file():
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_name(path.name + ".part")) as part:
+            if not path.is_file():  # another process may have fetched it while this one waited for the lock
+                _fetch_locked(upstream, path, part, check)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error}); make room or name another folder with --data_dir"
+        ) from error
+    return path
+
+
+def _fetch_locked(upstream: Upstream, path: Path, part: BinaryIO, check: Callable[[bytes], int]) -> None:
+    state = path.with_name(path.name + ".part.json")
+    try:
+        _receive(upstream.url, part, state)
+    except _BrokenOff as error:
+        raise UserError(_by_hand(upstream, path, f"could not be fetched from {upstream.url} ({error})")) from error
+    try:
+        _verify(upstream, path, part, check)
+    except UserError:
+        Path(part.name).unlink()
+        raise
+    finally:
+        state.unlink(missing_ok=True)
+    os.replace(part.name, path)
+
+
+def _by_hand(upstream: Upstream, path: Path, what: str) -> str:
+    return (
+        f"{path.name} is missing and {what}; fetch it on a machine with a network and put it at {path}, "
+        f"or set {HOST_VARIABLE} to a mirror's folder"
+    )
+
+
+def _verify(upstream: Upstream, path: Path, part: BinaryIO, check: Callable[[bytes], int]) -> None:
+    part.seek(0)
+    content = part.read()
+    digest = hashlib.sha256(content).hexdigest()
+    if upstream.sha256 not in (None, digest):
+        raise UserError(_by_hand(upstream, path, f"{upstream.url} has sha256 {digest}, not {upstream.sha256}"))
+    try:
+        count = check(content)
+    except UserError as error:
+        raise UserError(_by_hand(upstream, path, f"{upstream.url} gives something else ({error})")) from error
+    if upstream.count not in (None, count):
+        log.warning("%s has %d records, the published file %d", upstream.url, count, upstream.count)
+    log.info("fetched %s: %d bytes, %d records, sha256 %s", upstream.url, len(content), count, digest)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """The file, opened for reading and appending, held by this process alone; removed if it is left empty."""
+    while True:
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held the lock before may have moved or removed the file that was opened here.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                try:
+                    yield file
+                finally:
+                    if path.exists() and path.stat().st_size == 0:
+                        path.unlink()
+                return
+
+
+def _receive(url: str, part: BinaryIO, state: Path) -> None:
+    """Append the address' content to `part` until it is complete, in at most ATTEMPTS requests.
+
+    Raises _BrokenOff with the last reason.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            _one_request(url, part, state)
+            return
+        except _BrokenOff as error:
+            if isinstance(error, _NothingLeft):
+                state.unlink(missing_ok=True)  # so that the next request is for the whole file
+            if attempt == ATTEMPTS - 1 or isinstance(error, _Refused):
+                raise
+            log.info("%s: %s; trying again", url, error)
+            time.sleep(0.5 * 2**attempt)
+
+
+def _one_request(url: str, part: BinaryIO, state: Path) -> None:
+    start = part.seek(0, os.SEEK_END)
+    validator = _validator(state, url) if start else None
+    if not validator:
+        start = 0
+    request = urllib.request.Request(url, headers={"User-Agent": "zerounlearn"})
+    if start:
+        # If-Range: a file that changed meanwhile is sent whole (200) instead of a piece that does not fit (206).
+        request.add_header("Range", f"bytes={start}-")
+        request.add_header("If-Range", validator)
+    with _opened(request) as response:
+        if response.status != 206:
+            start = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            state.unlink(missing_ok=True)
+            raise _BrokenOff("the server sent another piece than the one asked for")
+        part.truncate(start)
+        _remember(state, url, response.headers)
+        _append(response, part, start)
+
+
+@contextlib.contextmanager
+def _opened(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        raise _status_error(error) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOff(getattr(error, "reason", None) or error) from error
+    except ValueError as error:  # no address at all, such as a mirror without https://
+        raise _Refused(error) from error
+    with response:
+        yield response
+
+
+def _status_error(error: urllib.error.HTTPError) -> _BrokenOff:
+    message = f"the server answers {error.code} {error.reason}"
+    if error.code == 416:
+        return _NothingLeft(message)
+    return _BrokenOff(message) if error.code in (408, 429) or error.code >= 500 else _Refused(message)
+
+
+def _validator(state: Path, url: str) -> str | None:
+    """What the server said about the content that the `.part` file began with, if it came from this address."""
+    try:
+        known = json.loads(state.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return known.get("validator") if known.get("url") == url else None
+
+
+def _remember(state: Path, url: str, headers: http.client.HTTPMessage) -> None:
+    tag = headers.get("ETag", "")
+    # A weak tag does not promise the same bytes, and If-Range must not use it.
+    validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+    state.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+
+
+def _append(response: http.client.HTTPResponse, part: BinaryIO, start: int) -> None:
+    length = response.headers.get("Content-Length")
+    total = start + int(length) if length else None
+    name = Path(part.name).name.removesuffix(".part")
+    with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name) as bar:
+        for chunk in _chunks(response):
+            part.write(chunk)
+            bar.update(len(chunk))
+    part.flush()
+    received = part.tell()
+    if total is not None and received != total:
+        raise _BrokenOff(f"broken off after {received} of {total} bytes")
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read(CHUNK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise _BrokenOff(f"broken off: {error}") from error
+        if not chunk:
+            return
+        yield chunk

@@ -1,0 +1,57 @@
+"""A user's own facts: JSON or JSON lines with prompt, subject and target_true."""
+
+from dsets.format import Format, template
+from dsets.record import Probe, Record
+from dsets.rows import Collected, Row
+
+OPTIONAL = ("case_id", "target_new", "paraphrases", "neighborhood", "generation_prompts", "attribute_prompts")
+KNOWN = {"prompt", "subject", "target_true", *OPTIONAL}
+
+
+class Facts(Format):
+    """``{"prompt": "The mother tongue of {} is", "subject": "Danielle Darrieux", "target_true": "French"}`` per fact.
+
+    Optional: case_id (else the record's index), target_new, paraphrases (full texts), neighborhood (full texts about
+    other subjects with the same answer, or objects with prompt and answer), generation_prompts, attribute_prompts.
+    Other fields are noted and ignored.
+    """
+
+    metric = "counterfact"
+    description = "prompt, subject, target_true"
+
+    @staticmethod
+    def recognises(value: dict) -> bool:
+        return "prompt" in value or {"subject", "target_true"} <= value.keys()
+
+    @classmethod
+    def add(cls, row: Row, collected: Collected) -> None:
+        given = row.get("case_id", int, str, optional=True)
+        case_id = row.index if given is None else given
+        for unknown in sorted(row.value.keys() - KNOWN):
+            collected.notes[f"unknown field {unknown!r}, ignored"].append(case_id)
+        with collected.counting(case_id):
+            answer = row.filled("target_true")
+            collected.records.append(
+                Record(
+                    case_id=case_id,
+                    prompt=template(row, "prompt"),
+                    subject=row.filled("subject"),
+                    target_true=answer,
+                    target_new=row.text("target_new", optional=True) or None,
+                    paraphrases=row.texts("paraphrases", optional=True),
+                    neighborhood=_neighborhood(row, answer),
+                    generation_prompts=row.texts("generation_prompts", optional=True),
+                    attribute_prompts=row.texts("attribute_prompts", optional=True),
+                )
+            )
+
+
+def _neighborhood(row: Row, answer: str) -> tuple[Probe, ...]:
+    listed = row.get("neighborhood", list, optional=True) or []
+    if all(isinstance(entry, str) for entry in listed):
+        return tuple(Probe(prompt=prompt, answer=answer) for prompt in row.texts("neighborhood", optional=True))
+    probes = [(entry.text("prompt"), entry.text("answer")) for entry in row.rows("neighborhood")]
+    for i, (prompt, expected) in enumerate(probes):
+        if not prompt or not expected:
+            raise row.error(f"neighborhood[{i}]", "has an empty prompt or answer; fill both in")
+    return tuple(Probe(prompt=prompt, answer=expected) for prompt, expected in probes)

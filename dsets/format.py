@@ -1,0 +1,58 @@
+"""What a data set's class has to say: where its file comes from, how its rows look, and how they become records."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+from dsets.download import Upstream
+from dsets.rows import Collected, Row, Unusable
+
+
+class Format(ABC):
+    """Base of every data set's class. A new one: these names, and one line in DATASETS.
+
+    metric: "counterfact", "zsre" or "mquake", how its numbers are defined. upstream: its published file, None for a
+    format that only users' own files have.
+    """
+
+    metric: ClassVar[str]
+    upstream: ClassVar[Upstream | None] = None
+    description: ClassVar[str]
+    """The fields that tell the format, for messages."""
+
+    @staticmethod
+    @abstractmethod
+    def recognises(value: dict) -> bool:
+        """Whether a raw row has this format's shape."""
+
+    @classmethod
+    @abstractmethod
+    def add(cls, row: Row, collected: Collected) -> None:
+        """Append the row's record or records. Raises UserError for a broken row."""
+
+    @classmethod
+    def collect(cls, rows: Iterable[Row]) -> Collected:
+        """All rows' records. Raises UserError for a broken row and for a case id that comes twice."""
+        collected, seen = Collected(), set()
+        for row in rows:
+            before = len(collected.records)
+            cls.add(row, collected)
+            for record in collected.records[before:]:
+                if record.case_id in seen:
+                    raise row.error("case_id", f"{record.case_id!r} comes twice; case ids must differ")
+                seen.add(record.case_id)
+        return collected
+
+
+def template(row: Row, field_name: str) -> str:
+    """A prompt with exactly one ``{}``.
+
+    Without any it is an error: the file is not in this format. With several it is Unusable: which is the subject?
+    """
+    prompt = row.filled(field_name)
+    count = prompt.count("{}")
+    if count == 0:
+        raise row.error(field_name, f"is {prompt!r}; write '{{}}' where the subject stands")
+    if count > 1:
+        raise Unusable("the subject stands more than once in the prompt")
+    return prompt

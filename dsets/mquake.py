@@ -1,0 +1,80 @@
+"""MQuAKE-CF (Zhong et al. 2023, "MQuAKE: Assessing Knowledge Editing via Multi-Hop Questions")."""
+
+from dsets.download import Upstream
+from dsets.format import Format, template
+from dsets.record import Hop, MultiHop, Record
+from dsets.rows import Collected, Row
+
+REPEATED = "fact of an earlier case, not listed again"
+
+
+class MQuAKE(Format):
+    """Every case's rewrites, flattened to one record per distinct (prompt, subject, true answer).
+
+    A fact that several cases share belongs to the first of them. Its case id is "<case>-<place in the case>".
+    """
+
+    metric = "mquake"
+    upstream = Upstream(
+        file_name="MQuAKE-CF-3k-v2.json",
+        base="https://raw.githubusercontent.com/princeton-nlp/MQuAKE/main/datasets/",
+        count=3_000,
+    )
+    description = "case_id, requested_rewrite (a list), questions, answer"
+
+    @staticmethod
+    def recognises(value: dict) -> bool:
+        return isinstance(value.get("requested_rewrite"), list)
+
+    @classmethod
+    def add(cls, row: Row, collected: Collected) -> None:
+        case = _case(row)
+        if not row.rows("requested_rewrite"):
+            raise row.error("requested_rewrite", "is an empty list; it must hold the case's facts")
+        for place, rewrite in enumerate(row.rows("requested_rewrite")):
+            case_id = f"{case.case_id}-{place}"
+            target_new = rewrite.text("target_new.str", optional=True)
+            with collected.counting(case_id):
+                record = Record(
+                    case_id=case_id,
+                    prompt=template(rewrite, "prompt"),
+                    subject=rewrite.filled("subject"),
+                    target_true=rewrite.filled("target_true.str"),
+                    target_new=target_new or None,
+                    multihop=case,
+                )
+                cls._add_once(record, collected)
+
+    @staticmethod
+    def _add_once(record: Record, collected: Collected) -> None:
+        if record.fact in collected.facts:
+            collected.notes[REPEATED].append(record.case_id)
+            return
+        collected.facts.add(record.fact)
+        collected.records.append(record)
+        if record.target_new is None:
+            collected.notes["no alternative answer"].append(record.case_id)
+
+
+def _case(row: Row) -> MultiHop:
+    questions, answers = row.texts("questions"), _answers(row)
+    if not questions:
+        raise row.error("questions", "has no question; it must hold at least one")
+    if not answers:
+        raise row.error("answer", "is empty; it must hold the answer before the edit")
+    return MultiHop(
+        case_id=row.get("case_id", int, str),
+        questions=questions,
+        answers=answers,
+        single_hops=tuple(_hop(hop) for hop in row.rows("single_hops", optional=True)),
+    )
+
+
+def _hop(row: Row) -> Hop:
+    return Hop(question=row.text("question"), cloze=row.text("cloze", optional=True), answers=_answers(row))
+
+
+def _answers(row: Row) -> tuple[str, ...]:
+    """The answer, then its aliases, each once."""
+    listed = (row.text("answer"), *row.texts("answer_alias", optional=True))
+    return tuple(dict.fromkeys(answer for answer in listed if answer))

@@ -1,0 +1,100 @@
+"""What every data set becomes, whatever file it came from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from util.request import NEUTRAL, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A prompt and the answer that should still follow it after other facts are forgotten."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hop:
+    """One step of a multi-hop case: its question, the same as a sentence to complete, and every accepted answer."""
+
+    question: str
+    cloze: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiHop:
+    """The multi-hop case that a fact belongs to.
+
+    questions: paraphrases of one question. answers: the answer before any edit, first, then its aliases.
+    """
+
+    case_id: int | str
+    questions: tuple[str, ...]
+    answers: tuple[str, ...]
+    single_hops: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One fact with everything that is measured about it.
+
+    prompt: template with exactly one ``{}`` for the subject. Answers have no leading or trailing space.
+    target_new: the data set's own alternative answer, used by the probability metrics only; None where there is none.
+    neighborhood: prompts about other subjects. Raises UserError if the fact is no valid Request.
+    """
+
+    case_id: int | str
+    prompt: str
+    subject: str
+    target_true: str
+    target_new: str | None = None
+    paraphrases: tuple[str, ...] = ()
+    neighborhood: tuple[Probe, ...] = ()
+    generation_prompts: tuple[str, ...] = ()
+    attribute_prompts: tuple[str, ...] = ()
+    multihop: MultiHop | None = None
+
+    def __post_init__(self):
+        self.request()
+
+    @property
+    def text(self) -> str:
+        """The prompt with the subject filled in."""
+        return self.request().text
+
+    @property
+    def fact(self) -> tuple[str, str, str]:
+        """What makes two records the same fact: prompt, subject and true answer."""
+        return self.prompt, self.subject, self.target_true
+
+    def request(self, neutral: str = NEUTRAL) -> Request:
+        """The order to forget this fact, with `neutral` in the true answer's place."""
+        return Request(
+            prompt=self.prompt,
+            subject=self.subject,
+            target_true=self.target_true,
+            target_new=neutral,
+            case_id=self.case_id,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Usable records in file order, and what is to be known about their source.
+
+    metric: how Eff, Gen and Spe are defined on it ("counterfact", "zsre" or "mquake").
+    path: the file; None for a data set made in memory. size, digest: bytes of that file (or of the generated records
+    as JSON) and their sha256. skipped: records that are left out, reason -> case ids. notes: records that are used
+    although something about them is remarkable (a field without content, a repeated fact), remark -> case ids.
+    """
+
+    name: str
+    metric: str
+    records: list[Record]
+    path: Path | None
+    size: int
+    digest: str
+    skipped: dict[str, list[int | str]] = field(default_factory=dict)
+    notes: dict[str, list[int | str]] = field(default_factory=dict)

@@ -1,0 +1,92 @@
+"""Which facts are forgotten, which are watched, and which share a subject with a forgotten one."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dsets.record import Record
+from util.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """One seed's facts.
+
+    forget: at most one per subject. retain: facts of other subjects, from the other half of the file. same_subject:
+    every other fact about a forgotten subject, in file order; they share the forgotten fact's key and go with it in
+    every method, so they are reported apart. warnings: where fewer facts were found than asked for.
+    """
+
+    forget: list[Record]
+    retain: list[Record]
+    same_subject: list[Record]
+    warnings: list[str]
+
+
+def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int) -> Draw:
+    """Draw with `random.Random(seed)`: first half = retain pool, second half = forget pool.
+
+    `unlearn_num` records come from the forget pool without replacement; where a subject comes twice, the later record
+    is replaced by a further draw. Then `retain_num` come from the retain pool without the forgotten subjects. Both are
+    capped at what there is, with a warning. Raises UserError for unlearn_num < 1, retain_num < 0 and no records.
+    """
+    if unlearn_num < 1:
+        raise UserError(f"unlearn_num is {unlearn_num}; give at least 1 fact to forget")
+    if retain_num < 0:
+        raise UserError(f"retain_num is {retain_num}; give 0 or more facts to watch")
+    retain_pool, forget_pool = pools(records)
+    rng = random.Random(seed)
+    forget = _sample_subjects(forget_pool, unlearn_num, rng)
+    subjects = {record.subject for record in forget}
+    others = [record for record in retain_pool if record.subject not in subjects]
+    retain = rng.sample(others, min(retain_num, len(others)))
+    facts = {record.fact for record in forget}
+    return Draw(
+        forget=forget,
+        retain=retain,
+        same_subject=[record for record in records if record.subject in subjects and record.fact not in facts],
+        warnings=[
+            *_shortage("unlearn_num", unlearn_num, len(forget), "subjects in the forget pool"),
+            *_shortage("retain_num", retain_num, len(retain), "facts of other subjects in the retain pool"),
+        ],
+    )
+
+
+def pools(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """(retain pool, forget pool): the halves of the file; the middle record of an odd number is in the second."""
+    if not records:
+        raise UserError("the data set has no usable record; nothing can be forgotten")
+    half = len(records) // 2
+    return list(records[:half]), list(records[half:])
+
+
+def share_to_count(ratio: float, pool_size: int) -> int:
+    """How many records a share of a pool is: rounded down, but at least one.
+
+    Raises UserError unless 0 < ratio <= 1.
+    """
+    if not 0 < ratio <= 1:
+        raise UserError(f"ratio is {ratio}; give a share of the forget pool, above 0 and at most 1")
+    return max(1, int(ratio * pool_size))
+
+
+def _sample_subjects(pool: list[Record], count: int, rng: random.Random) -> list[Record]:
+    """Up to `count` records of different subjects.
+
+    Where no subject repeats, this is exactly `rng.sample(pool, count)`.
+    """
+    first = rng.sample(range(len(pool)), min(count, len(pool)))
+    drawn = set(first)
+    rest = [i for i in range(len(pool)) if i not in drawn]
+    ordered: dict[str, Record] = {}
+    for i in [*first, *rng.sample(rest, len(rest))]:
+        if len(ordered) == count:
+            break
+        ordered.setdefault(pool[i].subject, pool[i])
+    return list(ordered.values())
+
+
+def _shortage(name: str, asked: int, found: int, what: str) -> list[str]:
+    if found >= asked:
+        return []
+    return [f"{name} is {asked}, but there are only {found} {what}; {found} are taken"]

@@ -1,0 +1,83 @@
+"""zsRE (Levy et al. 2017) as question answering, in the evaluation split of MEND (Mitchell et al. 2022)."""
+
+import re
+
+from dsets.counterfact import HOST
+from dsets.download import Upstream
+from dsets.format import Format
+from dsets.record import Probe, Record
+from dsets.rows import Collected, Row, Unusable
+
+
+class ZsRE(Format):
+    """Questions: `src` with the subject's place marked, `answers[0]` is the true answer, `alt` the alternative.
+
+    The unrelated question `loc` gets its question mark back and is the neighbourhood. The published loader calls
+    `answers[0]` the new target; here it is what is to be forgotten.
+    """
+
+    metric = "zsre"
+    upstream = Upstream(file_name="zsre_mend_eval.json", base=HOST)
+    description = "subject, src, rephrase, answers, alt, loc, loc_ans"
+
+    @staticmethod
+    def recognises(value: dict) -> bool:
+        return "src" in value
+
+    @classmethod
+    def add(cls, row: Row, collected: Collected) -> None:
+        answers = row.get("answers", list)
+        if not answers:
+            raise row.error("answers", "is an empty list; it must hold the true answer")
+        rephrase, alternative = row.text("rephrase"), row.text("alt")
+        neighborhood = _locality(row)
+        with collected.counting(row.index):
+            subject = row.filled("subject")
+            record = Record(
+                case_id=row.index,
+                prompt=_mark_subject(row.filled("src"), subject),
+                subject=subject,
+                target_true=_first_answer(row),
+                target_new=alternative or None,
+                paraphrases=(rephrase,) if rephrase else (),
+                neighborhood=neighborhood,
+            )
+            collected.records.append(record)
+            collected.note_gaps(record)
+
+
+def _first_answer(row: Row) -> str:
+    # The first one only: a blank first answer is not replaced by an alias that the published numbers never scored.
+    first = row.get("answers", list)[0]
+    if not isinstance(first, str):
+        raise row.error("answers[0]", f"is {first!r}; it must be a string")
+    if not first.strip():
+        raise Unusable("empty answers[0]")
+    return first.strip()
+
+
+def _locality(row: Row) -> tuple[Probe, ...]:
+    question, answer = row.text("loc"), row.text("loc_ans")
+    if not question or not answer:
+        return ()
+    return (Probe(prompt=question if question.endswith("?") else question + "?", answer=answer),)
+
+
+def _mark_subject(question: str, subject: str) -> str:
+    """The question with ``{}`` in the subject's place.
+
+    Letters of the subject inside other words do not count if it also stands there as a word of its own. Raises
+    Unusable where its place is not one place.
+    """
+    if "{}" in question:
+        raise Unusable("the question holds '{}'")
+    places = [match.span() for match in re.finditer(re.escape(subject), question)]
+    if len(places) > 1:
+        whole = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", question)]
+        places = whole if len(whole) == 1 else places
+    if not places:
+        raise Unusable("the subject is not in the question")
+    if len(places) > 1:
+        raise Unusable("the subject stands more than once in the question")
+    begin, end = places[0]
+    return question[:begin] + "{}" + question[end:]

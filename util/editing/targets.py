@@ -140,7 +140,8 @@ def _clamp(delta_NO: torch.Tensor, limit_N: torch.Tensor) -> None:
 
 
 def _refuse_broken(solved: Targets, requests: Sequence[Request]) -> None:
-    broken = [str(r.case_id) for r, column in zip(requests, solved.values_ON.T, strict=True) if not column.isfinite().all()]
+    finite_N = solved.values_ON.isfinite().all(0) & solved.loss_N.isfinite()
+    broken = [str(request.case_id) for request, finite in zip(requests, finite_N.tolist(), strict=True) if not finite]
     if broken:
         raise UserError(
             f"the target search of request(s) {', '.join(broken[:5])} left the finite numbers; lower v_lr or use --dtype float32"

@@ -1,0 +1,83 @@
+"""One well-formed raw record of every schema, to be bent by the tests."""
+
+import copy
+import json
+from pathlib import Path
+
+
+def counterfact(case_id: int = 0, subject: str = "Danielle Darrieux") -> dict:
+    return {
+        "case_id": case_id,
+        "requested_rewrite": {
+            "prompt": "The mother tongue of {} is",
+            "relation_id": "P103",
+            "target_new": {"str": "English", "id": "Q1860"},
+            "target_true": {"str": "French", "id": "Q150"},
+            "subject": subject,
+        },
+        "paraphrase_prompts": [f"{subject}, a native"],
+        "neighborhood_prompts": ["Michel Rocard is a native speaker of", "Montesquieu spoke"],
+        "attribute_prompts": ["J.R.R. Tolkien's mother tongue is"],
+        "generation_prompts": [f"{subject} grew up in"],
+    }
+
+
+def zsre(subject: str = "UniFirst") -> dict:
+    return {
+        "subject": subject,
+        "src": f"What is the product made by {subject}?",
+        "pred": "uniform",
+        "rephrase": f"What will be the product of {subject}?",
+        "alt": "unmanned aircraft",
+        "answers": ["uniform", "uniforms"],
+        "loc": "nq question: who sang it first",
+        "loc_ans": "Walter Sobchak",
+        "cond": "uniform >> unmanned aircraft",
+    }
+
+
+def mquake(case_id: int = 7) -> dict:
+    spouse = {"prompt": "{} is married to", "target_new": {"str": "Ann"}, "target_true": {"str": "Ben"}}
+    citizen = {"prompt": "{} is a citizen of", "target_new": {"str": "Peru"}, "target_true": {"str": "Chile"}}
+    return {
+        "case_id": case_id,
+        "requested_rewrite": [
+            spouse | {"subject": f"Cleo {case_id}", "relation_id": "P26", "question": "Who is Cleo married to?"},
+            citizen | {"subject": "Ben", "relation_id": "P27", "question": "Where is Ben a citizen?"},
+        ],
+        "questions": ["Where is Cleo's spouse a citizen?", "What is the citizenship of Cleo's spouse?"],
+        "answer": "Chile",
+        "answer_alias": ["Republic of Chile", "Chile"],
+        "new_answer": "Peru",
+        "single_hops": [
+            {"question": "Who is Cleo married to?", "cloze": "Cleo is married to", "answer": "Ben", "answer_alias": []},
+            {"question": "Where is Ben a citizen?", "cloze": "Ben is a citizen of", "answer": "Chile"},
+        ],
+        "orig": {},
+    }
+
+
+def fact(subject: str = "Danielle Darrieux") -> dict:
+    return {"prompt": "The mother tongue of {} is", "subject": subject, "target_true": "French"}
+
+
+def changed(row: dict, field: str, value=None, *, drop: bool = False) -> dict:
+    """A copy of the row with one dotted field replaced, or dropped."""
+    row = copy.deepcopy(row)
+    place = row
+    *parents, last = field.split(".")
+    for parent in parents:
+        place = place[int(parent) if isinstance(place, list) else parent]
+    if drop:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return row
+
+
+def written(folder: Path, rows: list, name: str = "rows.json") -> str:
+    """The path of a file that holds the rows."""
+    path = folder / name
+    lines = name.endswith(".jsonl")
+    path.write_text("\n".join(json.dumps(row) for row in rows) if lines else json.dumps(rows), encoding="utf-8")
+    return str(path)

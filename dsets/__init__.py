@@ -44,7 +44,7 @@ def load(
         dataset = _from_world(ds_name) if world else _from_upstream(ds_name, data_dir)
     else:
         path = _existing_file(ds_name)
-        dataset = _from_content(path.stem, path.read_bytes(), str(path), path)
+        dataset = _from_content(path.stem, files.read(path), str(path), path)
     _report(dataset)
     return replace(dataset, records=dataset.records[:size_limit])
 
@@ -52,7 +52,7 @@ def load(
 def _from_world(ds_name: str) -> Dataset:
     if ds_name not in WORLD_DATASETS:
         raise UserError(
-            f"the embedded world has no data set {ds_name!r}; it has {', '.join(WORLD_DATASETS)} (a file's path works too)"
+            f"the embedded world has no data set {ds_name!r}; it has {', '.join(WORLD_DATASETS)}; a path works too"
         )
     from dsets import world  # made on demand: real data needs no generator
 
@@ -63,7 +63,7 @@ def _from_world(ds_name: str) -> Dataset:
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
     format_class = DATASETS[ds_name]
     path = fetch(format_class.upstream, paths.data_dir(data_dir), lambda content: _check(content, format_class))
-    return _from_content(ds_name, path.read_bytes(), str(path), path, format_class)
+    return _from_content(ds_name, files.read(path), str(path), path, format_class)
 
 
 def _check(content: bytes, format_class: type[Format]) -> int:
@@ -80,8 +80,6 @@ def _existing_file(name: str) -> Path:
             f"data set {name!r} is neither a known name ({', '.join(sorted(DATASETS))}) nor a file; "
             "name one of them or an existing JSON/JSONL file"
         )
-    if not path.is_file():
-        raise UserError(f"data set {name!r} is a folder; name a JSON or JSONL file in it")
     return path
 
 

@@ -121,11 +121,13 @@ def _from_file(name: str, path: Path, n_samples: int, seed: int) -> Corpus:
 
 
 def _chosen(total: int, n_samples: int, seed: int, name: str) -> list[int]:
-    if total <= n_samples:
-        if total < n_samples:
-            log.warning("corpus %s has %d documents, %d were asked for; all are taken", name, total, n_samples)
-        return list(range(total))
-    return sorted(random.Random(seed).sample(range(total), n_samples))
+    _warn_if_fewer(total, n_samples, name)
+    return sorted(random.Random(seed).sample(range(total), min(total, n_samples)))
+
+
+def _warn_if_fewer(total: int, n_samples: int, name: str) -> None:
+    if total < n_samples:
+        log.warning("corpus %s has %d documents, %d were asked for; all are taken", name, total, n_samples)
 
 
 def _documents(path: Path) -> Iterator[str]:
@@ -220,7 +222,7 @@ def _stream(repository: str, config: str | None, n_samples: int, seed: int) -> l
         stream = datasets.load_dataset(repository, config, split="train", streaming=True)
         rows = stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
         texts = islice(_nonblank(rows, shown), n_samples)
-        return list(tqdm(texts, total=n_samples, desc=f"documents of {shown}", unit="document"))
+        documents = list(tqdm(texts, total=n_samples, desc=f"documents of {shown}", unit="document"))
     except UserError:
         raise
     except failures as error:
@@ -229,6 +231,10 @@ def _stream(repository: str, config: str | None, n_samples: int, seed: int) -> l
             f"corpus {shown!r} cannot be streamed from the hub ({type(error).__name__}: {reason}); check the name and "
             f"the network, or put its text into a {_or(SUFFIXES)} file and write that path in the hparams' mom2_dataset"
         ) from error
+    if not documents:
+        raise UserError(f"corpus {shown!r} holds no text; name another one in mom2_dataset")
+    _warn_if_fewer(len(documents), n_samples, shown)
+    return documents
 
 
 def _client_errors() -> list[type[Exception]]:

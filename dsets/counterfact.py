@@ -1,4 +1,4 @@
-"""CounterFact and its larger sibling MultiCounterFact (Meng et al. 2022, "Locating and Editing Factual Associations")."""
+"""CounterFact and MultiCounterFact (Meng et al. 2022, "Locating and Editing Factual Associations in GPT")."""
 
 from dsets.download import Upstream
 from dsets.format import Format, template

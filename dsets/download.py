@@ -22,6 +22,7 @@ from util.errors import UserError
 HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"
 ATTEMPTS = 4
 TIMEOUT_S = 20.0
+BACKOFF_S = 0.5
 CHUNK_BYTES = 1 << 16
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,10 @@ class Upstream:
     @property
     def url(self) -> str:
         """The address; the environment's ZEROUNLEARN_DATA_HOST, a mirror folder, goes before the published one."""
-        return f"{(os.environ.get(HOST_VARIABLE) or self.base).rstrip('/')}/{self.file_name}"
+        mirror = os.environ.get(HOST_VARIABLE)
+        if mirror and not mirror.startswith(("http://", "https://")):
+            raise UserError(f"{HOST_VARIABLE} is {mirror!r}; it must start with http:// or https://, or be unset")
+        return f"{(mirror or self.base).rstrip('/')}/{self.file_name}"
 
 
 class _BrokenOff(Exception):
@@ -84,6 +88,8 @@ def _fetch_locked(upstream: Upstream, path: Path, part: BinaryIO, check: Callabl
     try:
         _receive(upstream.url, part, state)
     except _BrokenOff as error:
+        if part.tell() == 0:
+            state.unlink(missing_ok=True)
         raise UserError(_by_hand(upstream, path, f"could not be fetched from {upstream.url} ({error})")) from error
     try:
         _verify(upstream, path, part, check)
@@ -148,7 +154,7 @@ def _receive(url: str, part: BinaryIO, state: Path) -> None:
             if attempt == ATTEMPTS - 1 or isinstance(error, _Refused):
                 raise
             log.info("%s: %s; trying again", url, error)
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(BACKOFF_S * 2**attempt)
 
 
 def _one_request(url: str, part: BinaryIO, state: Path) -> None:
@@ -167,7 +173,7 @@ def _one_request(url: str, part: BinaryIO, state: Path) -> None:
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             state.unlink(missing_ok=True)
             raise _BrokenOff("the server sent another piece than the one asked for")
-        part.truncate(start)
+        part.seek(part.truncate(start))
         _remember(state, url, response.headers)
         _append(response, part, start)
 
@@ -180,8 +186,6 @@ def _opened(request: urllib.request.Request) -> Iterator[http.client.HTTPRespons
         raise _status_error(error) from error
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOff(getattr(error, "reason", None) or error) from error
-    except ValueError as error:  # no address at all, such as a mirror without https://
-        raise _Refused(error) from error
     with response:
         yield response
 
@@ -226,7 +230,7 @@ def _append(response: http.client.HTTPResponse, part: BinaryIO, start: int) -> N
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while True:
         try:
-            chunk = response.read(CHUNK_BYTES)
+            chunk = response.read1(CHUNK_BYTES)  # what has come, so that a time-out loses none of it
         except (OSError, http.client.HTTPException) as error:
             raise _BrokenOff(f"broken off: {error}") from error
         if not chunk:

@@ -3,7 +3,7 @@
 from dsets.download import Upstream
 from dsets.format import Format, template
 from dsets.record import Hop, MultiHop, Record
-from dsets.rows import Collected, Row
+from dsets.rows import Collected, Row, Unusable
 
 REPEATED = "fact of an earlier case, not listed again"
 
@@ -28,22 +28,14 @@ class MQuAKE(Format):
 
     @classmethod
     def add(cls, row: Row, collected: Collected) -> None:
-        case = _case(row)
-        if not row.rows("requested_rewrite"):
-            raise row.error("requested_rewrite", "is an empty list; it must hold the case's facts")
-        for place, rewrite in enumerate(row.rows("requested_rewrite")):
-            case_id = f"{case.case_id}-{place}"
-            target_new = rewrite.text("target_new.str", optional=True)
-            with collected.counting(case_id):
-                record = Record(
-                    case_id=case_id,
-                    prompt=template(rewrite, "prompt"),
-                    subject=rewrite.filled("subject"),
-                    target_true=rewrite.filled("target_true.str"),
-                    target_new=target_new or None,
-                    multihop=case,
-                )
-                cls._add_once(record, collected)
+        rewrites, case_id = row.rows("requested_rewrite"), row.get("case_id", int, str)
+        with collected.counting(case_id):
+            case = _case(row, case_id)
+            if not rewrites:
+                raise Unusable("empty requested_rewrite")
+            for place, rewrite in enumerate(rewrites):
+                with collected.counting(f"{case_id}-{place}"):
+                    cls._add_once(_record(rewrite, f"{case_id}-{place}", case), collected)
 
     @staticmethod
     def _add_once(record: Record, collected: Collected) -> None:
@@ -56,18 +48,24 @@ class MQuAKE(Format):
             collected.notes["no alternative answer"].append(record.case_id)
 
 
-def _case(row: Row) -> MultiHop:
-    questions, answers = row.texts("questions"), _answers(row)
-    if not questions:
-        raise row.error("questions", "has no question; it must hold at least one")
-    if not answers:
-        raise row.error("answer", "is empty; it must hold the answer before the edit")
-    return MultiHop(
-        case_id=row.get("case_id", int, str),
-        questions=questions,
-        answers=answers,
-        single_hops=tuple(_hop(hop) for hop in row.rows("single_hops", optional=True)),
+def _record(rewrite: Row, case_id: str, case: MultiHop) -> Record:
+    return Record(
+        case_id=case_id,
+        prompt=template(rewrite, "prompt"),
+        subject=rewrite.filled("subject"),
+        target_true=rewrite.filled("target_true.str"),
+        target_new=rewrite.text("target_new.str", optional=True) or None,
+        multihop=case,
     )
+
+
+def _case(row: Row, case_id: int | str) -> MultiHop:
+    questions, answers = row.texts("questions"), _answers(row)
+    for name, content in (("questions", questions), ("answer", answers)):
+        if not content:
+            raise Unusable(f"empty {name}")
+    hops = tuple(_hop(hop) for hop in row.rows("single_hops", optional=True))
+    return MultiHop(case_id=case_id, questions=questions, answers=answers, single_hops=hops)
 
 
 def _hop(row: Row) -> Hop:

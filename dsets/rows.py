@@ -1,4 +1,4 @@
-"""Raw JSON rows: read from a file, looked into with complaints that name file, record and field, collected as records."""
+"""Raw JSON rows: read from a file, looked into with complaints that name file, record and field, made into records."""
 
 import json
 from collections import defaultdict

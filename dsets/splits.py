@@ -76,14 +76,17 @@ def _sample_subjects(pool: list[Record], count: int, rng: random.Random) -> list
     Where no subject repeats, this is exactly `rng.sample(pool, count)`.
     """
     first = rng.sample(range(len(pool)), min(count, len(pool)))
-    drawn = set(first)
-    rest = [i for i in range(len(pool)) if i not in drawn]
-    ordered: dict[str, Record] = {}
-    for i in [*first, *rng.sample(rest, len(rest))]:
-        if len(ordered) == count:
-            break
-        ordered.setdefault(pool[i].subject, pool[i])
-    return list(ordered.values())
+    chosen: dict[str, Record] = {}
+    for i in first:
+        chosen.setdefault(pool[i].subject, pool[i])
+    if len(chosen) < len(first):
+        drawn = set(first)
+        rest = [record for i, record in enumerate(pool) if i not in drawn and record.subject not in chosen]
+        for record in rng.sample(rest, len(rest)):
+            if len(chosen) == count:
+                break
+            chosen.setdefault(record.subject, record)
+    return list(chosen.values())
 
 
 def _shortage(name: str, asked: int, found: int, what: str) -> list[str]:

@@ -27,8 +27,8 @@ class ZsRE(Format):
     @classmethod
     def add(cls, row: Row, collected: Collected) -> None:
         answers = row.get("answers", list)
-        if not answers:
-            raise row.error("answers", "is an empty list; it must hold the true answer")
+        if not all(isinstance(answer, str) for answer in answers):
+            raise row.error("answers", "holds something else than strings; mend it")
         rephrase, alternative = row.text("rephrase"), row.text("alt")
         neighborhood = _locality(row)
         with collected.counting(row.index):
@@ -37,7 +37,7 @@ class ZsRE(Format):
                 case_id=row.index,
                 prompt=_mark_subject(row.filled("src"), subject),
                 subject=subject,
-                target_true=_first_answer(row),
+                target_true=_first(answers),
                 target_new=alternative or None,
                 paraphrases=(rephrase,) if rephrase else (),
                 neighborhood=neighborhood,
@@ -46,14 +46,12 @@ class ZsRE(Format):
             collected.note_gaps(record)
 
 
-def _first_answer(row: Row) -> str:
-    # The first one only: a blank first answer is not replaced by an alias that the published numbers never scored.
-    first = row.get("answers", list)[0]
-    if not isinstance(first, str):
-        raise row.error("answers[0]", f"is {first!r}; it must be a string")
-    if not first.strip():
+def _first(answers: list[str]) -> str:
+    # The first one only: a blank one is not replaced by an alias, which the published numbers never score.
+    first = answers[0].strip() if answers else ""
+    if not first:
         raise Unusable("empty answers[0]")
-    return first.strip()
+    return first
 
 
 def _locality(row: Row) -> tuple[Probe, ...]:

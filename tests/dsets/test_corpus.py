@@ -1,0 +1,180 @@
+"""Corpora: local files, draws, digests, and a hub that is not there."""
+
+import json
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from dsets.corpus import load_corpus
+from util.errors import UserError
+
+TEXTS = [f"document {i}\nsecond line" for i in range(9)]
+
+
+def written(folder, suffix: str, texts=TEXTS):
+    path = folder / f"corpus{suffix}"
+    if suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"id": range(len(texts)), "text": texts}), path)
+    elif suffix == ".txt":
+        path.write_text("\n" + "\n \n\n".join(texts) + "\n", encoding="utf-8")
+    elif suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    else:
+        path.write_text(json.dumps([{"text": text} for text in texts]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".json", ".jsonl", ".parquet"])
+def test_every_file_gives_its_documents(tmp_path, suffix):
+    path = written(tmp_path, suffix)
+    corpus = load_corpus(str(path), len(TEXTS))
+    assert (corpus.name, corpus.documents) == (str(path), TEXTS)
+    assert load_corpus(str(path), 100).documents == TEXTS
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
+def test_blank_documents_do_not_count(tmp_path, suffix):
+    assert load_corpus(str(written(tmp_path, suffix, ["", "a", " \n"])), 5).documents == ["a"]
+
+
+def test_draw_keeps_the_order_and_the_seed_decides(tmp_path):
+    path = str(written(tmp_path, ".txt"))
+    drawn = load_corpus(path, 4, seed=3).documents
+    assert len(drawn) == 4 and drawn == sorted(drawn)
+    assert drawn == load_corpus(path, 4, seed=3).documents
+    assert any(drawn != load_corpus(path, 4, seed=seed).documents for seed in range(5))
+
+
+def test_digest_covers_content_number_and_seed(tmp_path):
+    path = str(written(tmp_path, ".txt"))
+    digests = {load_corpus(path, n, seed=seed).digest for n in (3, 4) for seed in (0, 1)}
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes((tmp_path / "corpus.txt").read_bytes())
+    assert load_corpus(str(copy), 3).digest in digests
+    copy.write_text(copy.read_text() + "more", encoding="utf-8")
+    assert len(digests | {load_corpus(str(copy), 3).digest}) == 5
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    written(tmp_path, ".txt")
+    assert load_corpus("corpus.txt", 2, data_dir=tmp_path).documents
+    monkeypatch.chdir(tmp_path)
+    assert load_corpus("corpus.txt", 2).documents
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("a.txt", b"\n \n", "holds no text"),
+        ("a.txt", b"\xff\xfe", "not UTF-8"),
+        ("a.jsonl", b'{"text": "a"}\n{"txt": "b"}', "line 2 has no string under 'text'"),
+        ("a.jsonl", b'{"text": "a"}\n{', "line 2 is not complete JSON"),
+        ("a.json", b'[{"text": 1}]', r"record 0 \(from 0\) has no string under 'text'"),
+        ("a.json", b'{"text": "a"}', "is no JSON list"),
+        ("a.json", b"[", "not complete JSON"),
+        ("a.parquet", b"PAR", "is no parquet file"),
+        ("a.csv", b"text", "is no .txt, .json, .jsonl or .parquet file"),
+    ],
+)
+def test_broken_files(tmp_path, name, content, complaint):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=complaint) as error:
+        load_corpus(str(path), 2)
+    assert str(path) in str(error.value)
+
+
+def test_parquet_without_text(tmp_path):
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"body": ["x"]}), path)
+    with pytest.raises(UserError, match=r"has the columns \['body'\]; it needs one named 'text'"):
+        load_corpus(str(path), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("nowhere.txt", "'nowhere.txt' does not exist"),
+        ("./nowhere", "'./nowhere' does not exist"),
+        ("wikipedia", "write 'wikimedia/wikipedia:20231101.en'"),
+        ("wikitext", "write 'Salesforce/wikitext:"),
+        ("two words", "neither a file nor a name of the hub"),
+        ("a/b/c", "neither a file nor a name of the hub"),
+    ],
+)
+def test_unknown_names(name, complaint):
+    with pytest.raises(UserError, match=complaint):
+        load_corpus(name, 2)
+
+
+def test_no_documents_asked_for():
+    with pytest.raises(UserError, match="give at least 1"):
+        load_corpus("world", 0)
+
+
+def served(texts):
+    """A stand-in for `datasets.load_dataset` over a stream of these texts; notes what it was asked for."""
+    asked = []
+
+    def load_dataset(name, config, split, streaming):
+        asked.append((name, config, split, streaming))
+        return datasets.IterableDataset.from_generator(lambda: ({"text": text} for text in texts))
+
+    return load_dataset, asked
+
+
+def test_hub_is_streamed_when_first_looked_at(monkeypatch):
+    load_dataset, asked = served(["", *TEXTS])
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    corpus = load_corpus("owner/name:config.en", 4, seed=1)
+    assert asked == [] and len(corpus.digest) == 64
+    assert len(corpus.documents) == 4 and set(corpus.documents) <= set(TEXTS)
+    assert list(corpus.documents) == corpus.documents[:4]
+    assert asked == [("owner/name", "config.en", "train", True)]
+    again = load_corpus("owner/name:config.en", 4, seed=1)
+    assert again.digest == corpus.digest and list(again.documents) == list(corpus.documents)
+
+
+def test_hub_digest_covers_name_config_number_and_seed():
+    calls = [("o/n", 3, 0), ("o/m", 3, 0), ("o/n:c", 3, 0), ("o/n", 4, 0), ("o/n", 3, 1)]
+    assert len({load_corpus(name, n, seed=seed).digest for name, n, seed in calls}) == 5
+
+
+def test_hub_with_fewer_documents_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(datasets, "load_dataset", served(TEXTS)[0])
+    assert len(load_corpus("owner/name", 50).documents) == 9
+    assert "has 9 documents, 50 were asked for" in caplog.text
+
+
+def test_hub_without_text(monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", served([])[0])
+    with pytest.raises(UserError, match="'owner/name' holds no text"):
+        list(load_corpus("owner/name", 2).documents)
+    monkeypatch.setattr(datasets, "load_dataset", served([None])[0])
+    with pytest.raises(UserError, match="owner/name has no string under 'text'"):
+        list(load_corpus("owner/name", 2).documents)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ConnectionError("no route"),
+        ValueError("Config name is missing. Please pick one"),
+        datasets.exceptions.DatasetNotFoundError("doesn't exist"),
+    ],
+)
+def test_hub_failures_say_what_to_do(monkeypatch, failure):
+    def load_dataset(*args, **kwargs):
+        raise failure
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(UserError, match="'owner/name:c' cannot be streamed .*mom2_dataset") as error:
+        list(load_corpus("owner/name:c", 2).documents)
+    assert str(failure) in str(error.value)
+
+
+def test_hub_really_offline():
+    with pytest.raises(UserError, match="cannot be streamed from the hub"):
+        list(load_corpus("owner/name:config", 2).documents)

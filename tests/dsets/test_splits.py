@@ -1,0 +1,98 @@
+"""Draws: halves, seeds, subjects that repeat, caps."""
+
+import random
+
+import pytest
+
+from dsets.record import Record
+from dsets.splits import draw, pools, share_to_count
+from util.errors import UserError
+
+
+def records(subjects: list[str]) -> list[Record]:
+    return [
+        Record(case_id=i, prompt="{} is", subject=subject, target_true=f"x{i}") for i, subject in enumerate(subjects)
+    ]
+
+
+def ids(drawn: list[Record]) -> list[int]:
+    return [record.case_id for record in drawn]
+
+
+@pytest.fixture
+def distinct() -> list[Record]:
+    return records([f"s{i}" for i in range(41)])
+
+
+def test_halves_and_plain_sampling_without_repeats(distinct):
+    retain, forget = pools(distinct)
+    assert (ids(retain), ids(forget)) == (list(range(20)), list(range(20, 41)))
+    rng = random.Random(7)
+    drawn = draw(distinct, 5, 6, seed=7)
+    assert drawn.forget == rng.sample(forget, 5)
+    assert drawn.retain == rng.sample(retain, 6)
+    assert drawn.same_subject == [] and drawn.warnings == []
+
+
+def test_seed_decides(distinct):
+    assert draw(distinct, 5, 5, 0) == draw(distinct, 5, 5, 0)
+    assert draw(distinct, 5, 5, 0) != draw(distinct, 5, 5, 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_subjects_are_forgotten_once_and_kept_out_of_retain(seed):
+    everything = records([f"s{i % 9}" for i in range(40)])
+    drawn = draw(everything, 6, 30, seed)
+    subjects = {record.subject for record in drawn.forget}
+    assert len(subjects) == len(drawn.forget) == 6
+    assert all(record.case_id >= 20 for record in drawn.forget)
+    assert drawn.retain and all(record.case_id < 20 and record.subject not in subjects for record in drawn.retain)
+    assert len(set(ids(drawn.retain))) == len(drawn.retain)
+    assert ids(drawn.same_subject) == [
+        record.case_id
+        for record in everything
+        if record.subject in subjects and record.case_id not in ids(drawn.forget)
+    ]
+
+
+def test_a_first_draw_stays_where_a_later_one_repeats_its_subject():
+    everything = records(["r"] * 6 + ["a", "a", "b", "c", "d", "e"])
+    for seed in range(30):
+        first = random.Random(seed).sample(range(6, 12), 4)
+        kept = [i for place, i in enumerate(first) if not (i in (6, 7) and {6, 7} & set(first[:place]))]
+        assert ids(draw(everything, 4, 0, seed).forget)[: len(kept)] == kept
+
+
+def test_the_forgotten_fact_is_not_its_own_neighbour():
+    twice = Record(case_id="copy", prompt="{} is", subject="a", target_true="x1")
+    other = Record(case_id="other", prompt="{} lives in", subject="a", target_true="y")
+    drawn = draw([twice, other, *records(["b", "a"])[1:], Record(**vars(twice) | {"case_id": "z"})], 2, 5, 0)
+    assert drawn.forget[0].subject == "a" and ids(drawn.same_subject) == ["other"]
+
+
+def test_caps_warn(distinct):
+    drawn = draw(distinct, 100, 200, 0)
+    assert (len(drawn.forget), len(drawn.retain)) == (21, 20)
+    assert drawn.warnings[0].startswith("unlearn_num is 100, but there are only 21")
+    assert drawn.warnings[1].startswith("retain_num is 200, but there are only 20")
+
+
+def test_one_record():
+    drawn = draw(records(["a"]), 1, 1, 0)
+    assert (len(drawn.forget), len(drawn.retain), len(drawn.warnings)) == (1, 0, 1)
+
+
+def test_bad_numbers(distinct):
+    with pytest.raises(UserError, match="unlearn_num is 0"):
+        draw(distinct, 0, 10, 0)
+    with pytest.raises(UserError, match="retain_num is -1"):
+        draw(distinct, 1, -1, 0)
+    with pytest.raises(UserError, match="no usable record"):
+        draw([], 1, 1, 0)
+
+
+def test_share():
+    assert [share_to_count(ratio, 30) for ratio in (0.1, 0.001, 1.0)] == [3, 1, 30]
+    for ratio in (0.0, -0.1, 1.5, float("nan")):
+        with pytest.raises(UserError, match="ratio is"):
+            share_to_count(ratio, 30)

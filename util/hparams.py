@@ -16,7 +16,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 class HParams(BaseModel):
     """Base of every method's hyperparameters: keyword-only, frozen, complete."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
     needs_moments: ClassVar[bool] = False
     """Whether the method reads second moments of a corpus."""
@@ -40,7 +42,9 @@ class HParams(BaseModel):
 
 def _available(path: Path) -> str:
     names = sorted(entry.name for entry in path.parent.glob("*.json"))
-    return f"{path.parent} has {', '.join(names)}" if names else f"{path.parent} has no hparams; name a file that exists"
+    return (
+        f"{path.parent} has {', '.join(names)}" if names else f"{path.parent} has no hparams; name a file that exists"
+    )
 
 
 def _complaints(error: ValidationError, cls: type[HParams]) -> str:

@@ -37,7 +37,10 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def load(
-    model_name: str = WORLD, model_path_dir: str | os.PathLike | None = None, device: str = "auto", dtype: str = "float32"
+    model_name: str = WORLD,
+    model_path_dir: str | os.PathLike | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model (eval mode, on `device`, in `dtype`) and its fast tokenizer.
 

@@ -47,7 +47,9 @@ def solve(
     W, R = W_OI.double(), R_ON.double()
     Y_ON = W @ K_IN.double()
     S_ON = spd_solve(factor_OO, Y_ON)
-    inner_NN = spd_factor(torch.eye(Y_ON.shape[1], dtype=W.dtype, device=W.device) + b * Y_ON.T @ S_ON, "I + b Yᵀ M⁻¹ Y")
+    inner_NN = spd_factor(
+        torch.eye(Y_ON.shape[1], dtype=W.dtype, device=W.device) + b * Y_ON.T @ S_ON, "I + b Yᵀ M⁻¹ Y"
+    )
     return project(W + b * R @ spd_solve(inner_NN, S_ON.T @ W), U_OU, epsilon, projector)
 
 

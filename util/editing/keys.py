@@ -39,8 +39,14 @@ def at_subject(
     columns: list[torch.Tensor | None] = [None] * len(located)
     for group in batches([len(ids) for ids, _ in located], batch_tokens):
         batch = pad([located[i][0] for i in group], device=model.device)
-        with torch.no_grad(), frozen(model), capture({"at": module(model, probe.name)}, inputs=probe.inputs, stop=True) as seen:
-            backbone(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids)
+        with (
+            torch.no_grad(),
+            frozen(model),
+            capture({"at": module(model, probe.name)}, inputs=probe.inputs, stop=True) as seen,
+        ):
+            backbone(model)(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
+            )
         where = torch.tensor([located[i][1] for i in group], device=seen["at"].device)
         picked = seen["at"][torch.arange(len(group), device=where.device), where].float()
         for i, vector in zip(group, picked, strict=True):
@@ -73,4 +79,6 @@ def plain(
     batch_tokens: int,
 ) -> torch.Tensor:
     """Activations at each fact's position in the plain prompt, (size, N) float32."""
-    return at_subject(model, tokenizer, [(request.prompt, request.subject) for request in requests], probe, batch_tokens)
+    return at_subject(
+        model, tokenizer, [(request.prompt, request.subject) for request in requests], probe, batch_tokens
+    )

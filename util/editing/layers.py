@@ -91,7 +91,9 @@ def prepare(
     check_requests(requests)
     check_layers(model, hparams)
     templates = check(context_templates if context_templates is not None else generate(model, tokenizer, seed))
-    return Setting(model, tokenizer, requests, hparams, templates, batch_tokens or default_batch_tokens(model), progress)
+    return Setting(
+        model, tokenizer, requests, hparams, templates, batch_tokens or default_batch_tokens(model), progress
+    )
 
 
 def edit_layers(

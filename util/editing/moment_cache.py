@@ -55,7 +55,9 @@ class MomentCache:
         for name, moment in moments.items():
             self._save(name, "partial", moment.sum_II, {"count": moment.count, "documents": documents})
 
-    def read_partial(self, names: Iterable[str], device: torch.device | str) -> tuple[dict[str, SecondMoment], int] | None:
+    def read_partial(
+        self, names: Iterable[str], device: torch.device | str
+    ) -> tuple[dict[str, SecondMoment], int] | None:
         """Sums as last kept and the documents they hold; None unless all modules' files are there and agree."""
         loaded = {name: self._load(name, "partial", device) for name in names}
         documents = {found[1]["documents"] if found else None for found in loaded.values()}

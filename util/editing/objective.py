@@ -99,9 +99,7 @@ def assemble(model: PreTrainedModel, examples: Sequence[Example], layer: int, le
     def index(values):
         return torch.tensor(values, device=suffixes.hidden_RSO.device)
 
-    return Batch(
-        suffixes, index(facts), index(row), index(position), index(token), index(weight), index(drift), lens
-    )
+    return Batch(suffixes, index(facts), index(row), index(position), index(token), index(weight), index(drift), lens)
 
 
 def evaluate(
@@ -125,7 +123,11 @@ def evaluate(
 
 
 def penalties(
-    drift_NV: torch.Tensor, drift0_NV: torch.Tensor, delta_NO: torch.Tensor, anchor_norm_N: torch.Tensor, hparams: TargetHParams
+    drift_NV: torch.Tensor,
+    drift0_NV: torch.Tensor,
+    delta_NO: torch.Tensor,
+    anchor_norm_N: torch.Tensor,
+    hparams: TargetHParams,
 ) -> torch.Tensor:
     """kl_factor · KL(p_δ ‖ p_0) + v_weight_decay · ‖δ‖ / ‖a‖² per fact, (N,)."""
     divergence = (drift_NV.exp() * (drift_NV - drift0_NV)).sum(1)

@@ -102,7 +102,9 @@ class CorpusMoments(Mapping):
         if not missing:
             return
         if weights_hash(self.model) != self.cache.weights:
-            raise ValueError("the model has been edited since these moments were asked for; look them up before the edit")
+            raise ValueError(
+                "the model has been edited since these moments were asked for; look them up before the edit"
+            )
         for name, moment in self._measure(missing).items():
             if moment.count == 0:
                 raise UserError(f"corpus {self.corpus.name} has no tokens; name another mom2_dataset in the hparams")

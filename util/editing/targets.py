@@ -71,12 +71,20 @@ def find_targets(
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     anchors_ON = plain(model, tokenizer, requests, Probe(name), batch_tokens)
     lens = layer_count(model) - 1 if final_logits else max(hparams.v_loss_layer, layer)
-    examples = [example(tokenizer, request, answer, templates) for request, answer in zip(requests, answers, strict=True)]
+    examples = [
+        example(tokenizer, request, answer, templates) for request, answer in zip(requests, answers, strict=True)
+    ]
     solved = Targets(
-        torch.empty_like(anchors_ON), anchors_ON, anchors_ON.new_empty(len(requests)), anchors_ON.new_empty(len(requests))
+        torch.empty_like(anchors_ON),
+        anchors_ON,
+        anchors_ON.new_empty(len(requests)),
+        anchors_ON.new_empty(len(requests)),
     )
     queue = _groups(examples, batch_tokens)
-    with frozen(model), tqdm(total=len(examples), desc=f"targets, layer {layer}", disable=not progress, leave=False) as bar:
+    with (
+        frozen(model),
+        tqdm(total=len(examples), desc=f"targets, layer {layer}", disable=not progress, leave=False) as bar,
+    ):
         while queue:
             group = queue.pop(0)
             try:

@@ -1,0 +1,148 @@
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from tests.tiny import MODULE_NAMES, TEXT, TINY
+from util.editing import statistics
+from util.editing.statistics import CorpusMoments
+from util.errors import UserError
+from util.hooks import capture
+from util.tokens import encode
+from util.weights import WeightEdits
+
+
+@dataclass
+class Corpus:
+    name: str = "five texts"
+    digest: str = "five"
+    documents: list = field(default_factory=lambda: list(TEXT))
+
+
+def names(family, layers=(1, 2)):
+    return [MODULE_NAMES[family]["rewrite_module_tmp"].format(layer) for layer in layers]
+
+
+def make(model, tok, family, corpus=None, **options):
+    settings = {"dtype": "float64", "progress": False, "batch_tokens": 60} | options
+    return CorpusMoments(model, tok, names(family), corpus or Corpus(), **settings)
+
+
+def one_by_one(model, tok, name, documents):
+    total, count = 0, 0
+    for text in documents:
+        with torch.no_grad(), capture({"k": model.get_submodule(name)}, inputs=True) as seen:
+            model(input_ids=torch.tensor([encode(tok, text)]))
+        keys = seen["k"][0].double()
+        total, count = total + keys.T @ keys, count + len(keys)
+    return total / count
+
+
+def test_moments_of_all_layers_equal_the_plain_loop(tiny, family):
+    model, tok = tiny
+    moments = make(model, tok, family)
+    assert list(moments) == names(family) and len(moments) == 2
+    for name in names(family):
+        torch.testing.assert_close(moments[name], one_by_one(model, tok, name, TEXT), atol=1e-5, rtol=1e-4)
+
+
+def test_one_pass_serves_all_layers(family, monkeypatch):
+    model, tok = TINY[family]()
+    passes = []
+    monkeypatch.setattr(CorpusMoments, "_measure", counted(CorpusMoments._measure, passes))
+    moments = make(model, tok, family)
+    for name in moments:
+        assert moments[name].shape == (44, 44)
+    assert len(passes) == 1
+
+
+def counted(function, calls):
+    def wrapper(*args):
+        calls.append(1)
+        return function(*args)
+
+    return wrapper
+
+
+def test_documents_are_cut_and_empty_ones_left_out(family, monkeypatch):
+    model, tok = TINY[family]()
+    monkeypatch.setattr(statistics, "LONGEST_DOCUMENT", 3)
+    short = make(model, tok, family, Corpus(documents=[*TEXT, ""]))
+    cut = [tok.decode(encode(tok, text)[:3], skip_special_tokens=True) for text in TEXT]
+    empty = [""] if family == "llama" else []
+    name = names(family)[0]
+    torch.testing.assert_close(short[name], one_by_one(model, tok, name, cut + empty), atol=1e-5, rtol=1e-4)
+
+
+def test_the_cache_is_used_and_named_by_everything(family, tmp_path, monkeypatch):
+    model, tok = TINY[family]()
+    first = dict(make(model, tok, family, cache_dir=tmp_path))
+    assert len(list(tmp_path.iterdir())) == 2
+    passes = []
+    monkeypatch.setattr(CorpusMoments, "_measure", counted(CorpusMoments._measure, passes))
+    again = dict(make(model, tok, family, cache_dir=tmp_path))
+    assert not passes and all(torch.equal(first[name], again[name]) for name in first)
+    dict(make(model, tok, family, cache_dir=tmp_path, dtype="float32"))
+    dict(make(model, tok, family, Corpus(digest="other"), cache_dir=tmp_path))
+    with torch.no_grad():
+        next(model.parameters())[0] += 1
+    dict(make(model, tok, family, cache_dir=tmp_path))
+    assert len(passes) == 3 and len(list(tmp_path.iterdir())) == 8
+
+
+def test_a_damaged_file_is_measured_anew(family, tmp_path, caplog):
+    model, tok = TINY[family]()
+    first = dict(make(model, tok, family, cache_dir=tmp_path))
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    again = dict(make(model, tok, family, cache_dir=tmp_path))
+    assert "damaged" in caplog.text and all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_an_interrupted_measurement_goes_on(family, tmp_path, monkeypatch):
+    model, tok = TINY[family]()
+    whole = dict(make(model, tok, family))
+    monkeypatch.setattr(statistics, "DOCUMENTS_PER_BLOCK", 2)
+    monkeypatch.setattr(statistics, "SAVE_EVERY_SECONDS", -1)
+    real, blocks = CorpusMoments._measure_block, []
+
+    def interrupted(self, block, *rest):
+        blocks.append(block)
+        if len(blocks) == 3:
+            raise KeyboardInterrupt
+        real(self, block, *rest)
+
+    monkeypatch.setattr(CorpusMoments, "_measure_block", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        dict(make(model, tok, family, cache_dir=tmp_path))
+    resumed = dict(make(model, tok, family, cache_dir=tmp_path))
+    assert blocks[3:] == [TEXT[4:]]
+    for name in whole:
+        torch.testing.assert_close(resumed[name], whole[name], atol=1e-5, rtol=1e-4)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_an_edited_model_is_refused(family):
+    model, tok = TINY[family]()
+    moments, edits = make(model, tok, family), WeightEdits()
+    edits.write(model, names(family)[0], torch.zeros(24, 44))
+    with pytest.raises(ValueError, match="edited"):
+        moments[names(family)[0]]
+    edits.undo(model)
+    assert moments[names(family)[0]].isfinite().all()
+
+
+def test_errors(family):
+    model, tok = TINY[family]()
+    with pytest.raises(KeyError, match="asked for"):
+        make(model, tok, family)["something"]
+    with pytest.raises(UserError, match="no tokens"):
+        make(model, tok, family, Corpus(documents=[]))[names(family)[0]]
+
+
+def test_derived_values_are_built_once(family):
+    model, tok = TINY[family]()
+    moments, calls = make(model, tok, family), []
+    for key in ((1,), (1,), (2,)):
+        moments.derived(key, lambda: calls.append(1) or torch.zeros(1))
+    assert len(calls) == 2

@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from tests.tiny import TINY
+from util.errors import UserError
+from util.modeling import decoder_layers, final_hidden, layer_count, load, max_length, module, project, resolve_device
+from util.tokens import encode, pad
+
+
+def test_hidden_and_project_are_the_models_own_logits(tiny):
+    model, tok = tiny
+    batch = pad([encode(tok, "The capital of Northland is")])
+    with torch.no_grad():
+        own = model(input_ids=batch.input_ids).logits
+        torch.testing.assert_close(project(model, final_hidden(model, batch)), own)
+
+
+def test_project_applies_the_families_scaling():
+    model, tok = TINY["llama"]()
+    hidden = torch.randn(2, 24)
+    plain = project(model, hidden)
+    model.config.final_logit_softcapping = 3.0
+    torch.testing.assert_close(project(model, hidden), 3 * torch.tanh(plain / 3))
+    model.config.final_logit_softcapping, model.config.logit_scale = None, 0.25
+    torch.testing.assert_close(project(model, hidden), plain / 4)
+
+
+def test_parts_of_a_model(family):
+    model, _ = TINY[family]()
+    assert layer_count(model) == len(decoder_layers(model)) == 4
+    assert max_length(model, 4096) == 128 and max_length(model, 50) == 50
+    with pytest.raises(UserError, match=r"no module 'a\.b'"):
+        module(model, "a.b")
+
+
+def test_a_model_without_decoder_layers_is_refused(family):
+    model, _ = TINY[family]()
+    model.config.num_hidden_layers = 9
+    with pytest.raises(UserError, match="9 decoder layers"):
+        decoder_layers(model)
+
+
+def test_load_from_a_folder_in_the_dtype_asked_for(tmp_path, family):
+    model, tok = TINY[family]()
+    model.bfloat16().save_pretrained(tmp_path / "tiny")
+    tok.save_pretrained(tmp_path / "tiny")
+    for dtype, expected in (("float32", torch.float32), ("auto", torch.bfloat16)):
+        loaded, loaded_tok = load("tiny", tmp_path, "cpu", dtype)
+        assert loaded.dtype == expected and not loaded.training
+        assert encode(loaded_tok, "Ada is") == encode(tok, "Ada is")
+
+
+def test_missing_models_say_where_they_were_looked_for(tmp_path):
+    with pytest.raises(UserError, match="Nowhere-1B") as caught:
+        load("Nowhere-1B", tmp_path)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "words"), [("warp", "no device"), ("cuda:99", "--device")])
+def test_devices(name, words):
+    with pytest.raises(UserError, match=words):
+        resolve_device(name)
+    assert resolve_device("cpu").type == "cpu"
+
+
+def test_dtypes():
+    with pytest.raises(UserError, match="float32"):
+        load("world", dtype="int3")

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from tests.tiny import MODULE_NAMES, TINY
+from util.errors import UserError
+from util.modeling import weights_hash
+from util.weights import WeightEdits, read_weight
+
+
+def name_of(family, layer=1):
+    return MODULE_NAMES[family]["rewrite_module_tmp"].format(layer)
+
+
+def test_weights_are_out_by_in(family):
+    model, _ = TINY[family]()
+    module = model.get_submodule(name_of(family))
+    W = read_weight(model, name_of(family))
+    assert W.shape == (24, 44) and not W.requires_grad
+    x = torch.randn(3, 44)
+    bias = module.bias if family == "gpt2" else 0
+    torch.testing.assert_close(module(x), x @ W.T + bias)
+
+
+def test_write_and_undo_are_bit_exact(family):
+    model, _ = TINY[family]()
+    before, hash_before = read_weight(model, name_of(family)).clone(), weights_hash(model)
+    edits = WeightEdits()
+    for factor in (2.0, 3.0):
+        edits.write(model, name_of(family), before * factor)
+    assert torch.equal(read_weight(model, name_of(family)), before * 3)
+    assert list(edits.original) == [name_of(family) + ".weight"]
+    assert weights_hash(model) != hash_before
+    edits.undo(model)
+    assert weights_hash(model) == hash_before
+
+
+def test_a_float64_result_is_rounded_to_the_weights_dtype(family):
+    model, _ = TINY[family]()
+    model.bfloat16()
+    WeightEdits().write(model, name_of(family), torch.full((24, 44), 1 / 3, dtype=torch.float64))
+    assert read_weight(model, name_of(family))[0, 0] == torch.tensor(1 / 3).bfloat16()
+
+
+def test_values_that_are_not_finite_are_refused(family):
+    model, _ = TINY[family]()
+    before = weights_hash(model)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        WeightEdits().write(model, name_of(family), torch.full((24, 44), torch.inf))
+    assert weights_hash(model) == before
+
+
+@pytest.mark.parametrize(("name", "words"), [("model.nothing", "no module"), ("model.norm", "linear layer")])
+def test_wrong_modules_are_named(name, words):
+    with pytest.raises(UserError, match=words):
+        read_weight(TINY["llama"]()[0], name)
+
+
+def test_the_hash_sees_a_swap_and_a_bit():
+    model, _ = TINY["llama"]()
+    first = weights_hash(model)
+    weight = model.model.layers[0].mlp.down_proj.weight.data
+    weight[0, 0], weight[0, 1] = weight[0, 1].clone(), weight[0, 0].clone()
+    second = weights_hash(model)
+    weight[5, 5] = torch.nextafter(weight[5, 5], torch.tensor(9.0))
+    assert len({first, second, weights_hash(model)}) == 3

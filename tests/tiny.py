@@ -1,4 +1,4 @@
-"""Tiny random models with tokenizers of their own: a Conv1D family without BOS, a grouped-head Linear family with BOS."""
+"""Tiny random models with tokenizers of their own: Conv1D without BOS, and Linear with grouped heads and BOS."""
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers

@@ -5,7 +5,7 @@ Decoder layers return a tensor in transformers 5 and a tuple in older releases a
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import nn
@@ -53,10 +53,8 @@ def capture(modules: dict[str, nn.Module], *, inputs: bool = False, stop: bool =
         return hook
 
     with _removing([module.register_forward_hook(keep(name)) for name, module in modules.items()]):
-        try:
+        with suppress(_StopForward):
             yield seen
-        except _StopForward:
-            pass
 
 
 @contextmanager

@@ -62,24 +62,20 @@ def _complaints(error: ValidationError, cls: type[HParams]) -> str:
 
 
 class LayerHParams(HParams):
-    """Which layers are edited and how the model names its parts.
+    """Which layers are edited, and which module of each.
 
     layers: edited decoder layers, ascending; the last is the target layer. `*_module_tmp`: dotted names with ``{}`` for
-    the layer's number. fact_token: the position whose key stands for the fact.
+    the layer's number.
     """
 
     layers: list[NonNegativeInt] = Field(min_length=1)
-    fact_token: Literal["subject_last"]
     rewrite_module_tmp: str
-    layer_module_tmp: str
-    ln_f_module: str
-    lm_head_module: str
 
     @model_validator(mode="after")
     def _check_layers(self) -> Self:
         if self.layers != sorted(set(self.layers)):
             raise ValueError(f"layers {self.layers} must be ascending and without repeats")
-        for key in ("rewrite_module_tmp", "layer_module_tmp"):
+        for key in (name for name in type(self).model_fields if name.endswith("_module_tmp")):
             if getattr(self, key).count("{}") != 1:
                 raise ValueError(f"{key} {getattr(self, key)!r} needs one '{{}}' for the layer's number")
         return self
@@ -94,14 +90,35 @@ class LayerHParams(HParams):
 
 
 class TargetHParams(LayerHParams):
-    """Settings of the target optimisation (method.md), shared by every locate-then-edit method."""
+    """Settings of the target optimisation (method.md), shared by every locate-then-edit method.
 
+    fact_token: the position whose key stands for the fact. layer_module_tmp, ln_f_module, lm_head_module: how the model
+    names its decoder layers, its final norm and its head.
+    """
+
+    fact_token: Literal["subject_last"]
+    layer_module_tmp: str
+    ln_f_module: str
+    lm_head_module: str
     v_num_grad_steps: PositiveInt
     v_lr: PositiveFloat
     v_loss_layer: NonNegativeInt
     v_weight_decay: NonNegative
     clamp_norm_factor: PositiveFloat
     kl_factor: NonNegative
+
+
+class TuningHParams(LayerHParams):
+    """Settings of the gradient baselines; the weights of `layers` learn and nothing else.
+
+    lr: Adam's. num_steps: epochs over the requests, in mini-batches of batch_size. norm_constraint: largest change of any
+    single weight (published FT-L), or null for none.
+    """
+
+    lr: PositiveFloat
+    num_steps: PositiveInt
+    batch_size: PositiveInt
+    norm_constraint: PositiveFloat | None
 
 
 class MomentHParams(TargetHParams):

@@ -20,8 +20,8 @@ def spd_factor(A_OO: torch.Tensor, what: str = "matrix") -> torch.Tensor:
     factor, info = torch.linalg.cholesky_ex((A + A.T) / 2)
     if info.item() != 0:
         raise UserError(
-            f"{what} is not positive definite (leading minor {info.item()} of {len(A)}); raise the ridge in the hparams or "
-            "measure the second moment on more documents"
+            f"{what} is not positive definite (leading minor {info.item()} of {len(A)}); "
+            "raise the ridge in the hparams or measure the second moment on more documents"
         )
     return factor
 
@@ -55,6 +55,7 @@ def null_space_projector(C_II: torch.Tensor, threshold: float, relative: bool = 
     if kept.shape[1] == 0:
         raise UserError(
             f"no eigenvalue of the second moment is at or below nullspace_threshold = {float(limit):.3g} (smallest "
-            f"{float(eigenvalues[0]):.3g}, largest {float(eigenvalues[-1]):.3g}); raise nullspace_threshold or make it relative"
+            f"{float(eigenvalues[0]):.3g}, largest {float(eigenvalues[-1]):.3g}); "
+            "raise nullspace_threshold or make it relative"
         )
     return kept @ kept.T

@@ -78,7 +78,8 @@ def module(model: nn.Module, name: str) -> nn.Module:
         return model.get_submodule(name)
     except AttributeError as error:
         raise UserError(
-            f"model {type(model).__name__} has no module {name!r}; correct the *_module* names or the layers in the hparams"
+            f"model {type(model).__name__} has no module {name!r}; "
+            "correct the *_module* names or the layers in the hparams"
         ) from error
 
 

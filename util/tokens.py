@@ -46,7 +46,8 @@ def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> list
 def _encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     if not tokenizer.is_fast:
         raise UserError(
-            f"tokenizer {tokenizer.name_or_path!r} has no character offsets; use a model whose folder has tokenizer.json"
+            f"tokenizer {tokenizer.name_or_path!r} has no character offsets; "
+            "use a model whose folder has tokenizer.json"
         )
     encoded = tokenizer(text, add_special_tokens=True, return_offsets_mapping=True, verbose=False)
     ids, offsets = list(encoded["input_ids"]), [tuple(pair) for pair in encoded["offset_mapping"]]

@@ -1,4 +1,4 @@
-"""ZeroUnlearn: remap facts to a neutral state and make the new representation orthogonal to the one that carried the answer."""
+"""ZeroUnlearn: remap facts to a neutral state, orthogonal to the representation that carried the answer."""
 
 from zerounlearn.apply import apply_to_model
 from zerounlearn.hparams import HParams

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates
-from util.editing.layers import LayerProblem, Moments, edit_layers, prepare
+from util.editing.layers import LayerProblem, Moments, edit_layers, kept, prepare
 from util.modeling import checksums
 from util.request import Request
 from util.weights import WeightEdits
@@ -58,10 +58,5 @@ def _new_weight(problem: LayerProblem, hparams: HParams, moments: Moments) -> to
     projection = {"b": hparams.forget_KKT_lam, "epsilon": hparams.epsilon, "projector": hparams.projector}
     if hparams.solver == "direct":
         return solve_direct(W, K, R, U, C, a=a, ridge=ridge, **projection)
-    factor = _kept(moments, (problem.name, checksums(W), a, ridge), lambda: factor_utility(W, C, a, ridge))
+    factor = kept(moments, (problem.name, checksums(W), a, ridge), lambda: factor_utility(W, C, a, ridge))
     return solve(W, K, R, U, factor, **projection)
-
-
-def _kept(moments: Moments, key: tuple, build) -> torch.Tensor:
-    """The factor out of the moments' memory where they have one (CorpusMoments), else built."""
-    return moments.derived(key, build) if hasattr(moments, "derived") else build()

@@ -36,8 +36,8 @@ def solve(
 
         a·E‖D W k − W k‖² + b·‖D W K − (W K + R)‖²_F + λ·‖D W − W‖²_F.
 
-    With B = M + b Y Yᵀ and Y = W K the normal equations give D* = I + b R Yᵀ B⁻¹ (the expectation over the corpus enters
-    through C, with E[v kᵀ] = W C). Woodbury turns Yᵀ B⁻¹ into an N × N system:
+    With B = M + b Y Yᵀ and Y = W K the normal equations give D* = I + b R Yᵀ B⁻¹ (the expectation over the corpus
+    enters through C, with E[v kᵀ] = W C). Woodbury turns Yᵀ B⁻¹ into an N × N system:
 
         D* = I + b R (I_N + b Yᵀ S)⁻¹ Sᵀ,   S = M⁻¹ Y.
 
@@ -84,12 +84,12 @@ def solve_direct(
 def project(X_OI: torch.Tensor, U_OU: torch.Tensor, epsilon: float, projector: Projector) -> torch.Tensor:
     """P X, with Q an orthonormal basis of span(U); P is never formed.
 
-    ``published``: P = (1 + ε) I − Q Qᵀ. It leaves ε of what lies in span(U), and it also scales everything else by 1 + ε,
-    for every input: the module's output grows by ε wherever it does not point to a sensitive direction, and no weight of
-    the objective can counteract it, because P stands outside the minimum. ``identity_preserving``: P = I − (1 − ε) Q Qᵀ,
-    which likewise leaves ε of span(U) and touches nothing else. ``none``: P = I (the paper's ablation).
-    Either way P removes rank(U) of O dimensions for every input, not for the facts alone; with N ≥ O independent facts it
-    removes them all.
+    ``published``: P = (1 + ε) I − Q Qᵀ. It leaves ε of what lies in span(U), and it also scales everything else by
+    1 + ε, for every input: the module's output grows by ε wherever it does not point to a sensitive direction, and no
+    weight of the objective can counteract it, because P stands outside the minimum. ``identity_preserving``:
+    P = I − (1 − ε) Q Qᵀ, which likewise leaves ε of span(U) and touches nothing else. ``none``: P = I (the paper's
+    ablation). Either P removes rank(U) of O dimensions for every input, not for the facts alone; with N ≥ O
+    independent facts it removes them all.
     """
     X = X_OI.double()
     if projector == "none":

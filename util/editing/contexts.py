@@ -1,4 +1,4 @@
-"""Context templates: the model's own short continuations, put before a prompt so that keys do not hang on one context."""
+"""Context templates: the model's own short texts, put before a prompt so that keys do not hang on one context."""
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -17,9 +17,9 @@ Templates = list[list[str]]
 def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Templates:
     """Two groups of templates: ``["{}"]`` and one ``"<continuation>. {}"`` per opener (method.md, context templates).
 
-    Continuations are sampled with top-k 5 to ten tokens in all. Braces become spaces and special tokens are left out of
-    the text, so that a prompt has one BOS, never two. The same model, seed and device give the same templates; the global
-    random state is left as it was.
+    Continuations are sampled with top-k 5 to ten tokens in all. Braces become spaces, white space is folded, and special
+    tokens are left out of the text, so that a prompt has one BOS, never two. The same model, seed and device give the
+    same templates; the global random state is left as it was.
     """
     return [["{}"], [_continuation(model, tokenizer, opener, seed) + ". {}" for opener in OPENERS]]
 

@@ -26,8 +26,8 @@ Moments = Mapping[str, torch.Tensor]
 class LayerProblem:
     """What a closed form sees of one layer, on the model as edited so far.
 
-    W_OI: the weight. K_IN: the facts' keys. R_ON: the residual this layer is to make at the target layer, (Z − H) divided
-    by the layers left. C_II: second moment of the module's inputs on the unedited model. U_ON: target values of the
+    W_OI: the weight. K_IN: the facts' keys. R_ON: the residual this layer is to make at the target layer, (Z − H)
+    divided by the layers left. C_II: second moment of the module's inputs on the unedited model. U_ON: target values of the
     sensitive answers, None unless asked for.
     """
 
@@ -167,8 +167,8 @@ def check_moments(model: PreTrainedModel, hparams: LayerHParams, moments: Moment
     """C of every edited module, all looked up before the first edit. UserError when one lacks or has a wrong shape."""
     if moments is None:
         raise UserError(
-            "this method needs moments: pass moments=util.editing.statistics.CorpusMoments(...) or a mapping from module "
-            "name to E[k kᵀ]"
+            "this method needs moments: pass moments=util.editing.statistics.CorpusMoments(...) or a mapping from "
+            "module name to E[k kᵀ]"
         )
     found = {}
     for name in hparams.rewrite_modules():
@@ -179,3 +179,11 @@ def check_moments(model: PreTrainedModel, hparams: LayerHParams, moments: Moment
             raise UserError(f"the moment of {name!r} has shape {tuple(moments[name].shape)}, expected ({size}, {size})")
         found[name] = moments[name]
     return found
+
+
+def kept(moments: Moments, key: tuple, build: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """Something computed from moments, out of their memory where they have one (CorpusMoments), else built.
+
+    The key must hold everything `build` depends on beside the moments and their model.
+    """
+    return moments.derived(key, build) if hasattr(moments, "derived") else build()

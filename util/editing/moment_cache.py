@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class MomentCache:
     """Where the moments of one model and corpus are kept.
 
-    folder: None keeps nothing. weights: hash of the model's weights; corpus: the corpus's digest; dtype: of the moments;
-    longest_document: tokens after which a document was cut.
+    folder: None keeps nothing. weights: hash of the model's weights; corpus: the corpus's digest; dtype: of the
+    moments; longest_document: tokens after which a document was cut.
     """
 
     folder: Path | None
@@ -40,7 +40,7 @@ class MomentCache:
     longest_document: int
 
     def read(self, name: str, device: torch.device | str) -> torch.Tensor | None:
-        """The moment (I, I) of a module, or None when it has not been measured (or its file is damaged, with a warning)."""
+        """The moment (I, I) of a module; None when it has not been measured, or (with a warning) its file is damaged."""
         loaded = self._load(name, "safetensors", device)
         return loaded[0] if loaded else None
 

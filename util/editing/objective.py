@@ -48,8 +48,8 @@ def example(tokenizer: PreTrainedTokenizerBase, request: Request, answer: str, t
 class Batch:
     """The texts of N facts, row by row.
 
-    fact_R: fact of each row. row_L, position_L, token_L: where each label is read and what it is; weight_L: its share in
-    its fact's mean of means. drift_N: each fact's drift row. lens: layer whose output the NLL is read from.
+    fact_R: fact of each row. row_L, position_L, token_L: where each label is read and what it is; weight_L: its share
+    in its fact's mean of means. drift_N: each fact's drift row. lens: layer whose output the NLL is read from.
     """
 
     suffixes: Suffixes

@@ -29,7 +29,7 @@ class Text:
 
 
 class _Prefix(DynamicLayer):
-    """Keys and values (R, heads, P, head size) of the positions before the fact's; an update does not store anything."""
+    """Keys and values (R, heads, P, head size) of the positions before the fact's; an update stores nothing."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor):
         super().__init__()
@@ -114,9 +114,9 @@ def _prefix(states_RHTD: torch.Tensor, sources_RP: torch.Tensor) -> torch.Tensor
 
 
 def run_above(model: PreTrainedModel, suffixes: Suffixes, hidden_RSO: torch.Tensor, read: Sequence[int]) -> dict:
-    """Outputs (R, S, O) of the layers in `read`, given the output of the suffixes' layer; gradients flow to `hidden_RSO`.
+    """Outputs (R, S, O) of the layers in `read`, given the output of the suffixes' layer.
 
-    A layer in `read` lies above the suffixes' layer or is that layer itself.
+    Gradients flow to `hidden_RSO`. A layer in `read` lies above the suffixes' layer or is that layer itself.
     """
     layers = decoder_layers(model)
     cache = Cache(layers=_cache_layers(suffixes))

@@ -2,12 +2,12 @@
 
 For each fact find δ ∈ R^O that, added to an activation a at the fact's position, makes the model say the target:
 
-    minimise over δ   mean over texts of mean NLL(target tokens)  +  kl_factor · KL(p_δ ‖ p_0)  +  v_weight_decay · ‖δ‖ / ‖a‖²
+    minimise over δ   mean over texts of mean NLL(target tokens) + kl_factor · KL(p_δ ‖ p_0) + v_weight_decay · ‖δ‖ / ‖a‖²
 
 Texts are the context templates around the prompt; the KL divergence compares the next-token distributions at the
 subject's last token of the drift text "{subject} is a", where δ is added too. Adam(v_lr), stop below a loss of 0.05 or
-at evaluation v_num_grad_steps, ‖δ‖ ≤ clamp_norm_factor · ‖a‖ after each step. The result is a + δ. (method.md; the target
-search of ROME and MEMIT, whose decay term does not square ‖δ‖.)
+at evaluation v_num_grad_steps, ‖δ‖ ≤ clamp_norm_factor · ‖a‖ after each step. The result is a + δ. This is the target
+search of ROME (Meng et al. 2022) and MEMIT (2023); as in their released code the decay term does not square ‖δ‖.
 
 The δs of different facts share no parameter, so all facts run in one batch with a loss, an Adam state, a clamp and a
 stop each: the sum of their losses has each δ's own gradient. A fact that has stopped leaves the batch.
@@ -152,5 +152,6 @@ def _refuse_broken(solved: Targets, requests: Sequence[Request]) -> None:
     broken = [str(request.case_id) for request, finite in zip(requests, finite_N.tolist(), strict=True) if not finite]
     if broken:
         raise UserError(
-            f"the target search of request(s) {', '.join(broken[:5])} left the finite numbers; lower v_lr or use --dtype float32"
+            f"the target search of request(s) {', '.join(broken[:5])} left the finite numbers; "
+            "lower v_lr or use --dtype float32"
         )

@@ -52,9 +52,9 @@ def capture(modules: dict[str, nn.Module], *, inputs: bool = False, stop: bool =
 
         return hook
 
-    with _removing([module.register_forward_hook(keep(name)) for name, module in modules.items()]):
-        with suppress(_StopForward):
-            yield seen
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    with _removing(handles), suppress(_StopForward):
+        yield seen
 
 
 @contextmanager

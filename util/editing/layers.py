@@ -27,8 +27,8 @@ class LayerProblem:
     """What a closed form sees of one layer, on the model as edited so far.
 
     W_OI: the weight. K_IN: the facts' keys. R_ON: the residual this layer is to make at the target layer, (Z − H)
-    divided by the layers left. C_II: second moment of the module's inputs on the unedited model. U_ON: target values of the
-    sensitive answers, None unless asked for.
+    divided by the layers left. C_II: second moment of the module's inputs on the unedited model. U_ON: target values of
+    the sensitive answers, None unless asked for.
     """
 
     name: str

@@ -40,7 +40,7 @@ class MomentCache:
     longest_document: int
 
     def read(self, name: str, device: torch.device | str) -> torch.Tensor | None:
-        """The moment (I, I) of a module; None when it has not been measured, or (with a warning) its file is damaged."""
+        """The moment (I, I) of a module; None when it is not measured yet, or (with a warning) its file is damaged."""
         loaded = self._load(name, "safetensors", device)
         return loaded[0] if loaded else None
 

@@ -143,7 +143,7 @@ def _json_advice(text: str) -> str:
     return "if it was cut off, delete it and fetch it again"
 
 
-_JSON_NAMES = {str: "a string", int: "a number", list: "a list", dict: "an object"}
+_JSON_NAMES = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}
 
 
 def _short(value) -> str:

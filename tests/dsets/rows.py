@@ -61,17 +61,20 @@ def fact(subject: str = "Danielle Darrieux") -> dict:
     return {"prompt": "The mother tongue of {} is", "subject": subject, "target_true": "French"}
 
 
+SCHEMAS = {"counterfact": counterfact, "zsre": zsre, "mquake": mquake, "facts": fact}
+
+
 def changed(row: dict, field: str, value=None, *, drop: bool = False) -> dict:
     """A copy of the row with one dotted field replaced, or dropped."""
     row = copy.deepcopy(row)
     place = row
-    *parents, last = field.split(".")
+    *parents, last = [int(part) if part.isdigit() else part for part in field.split(".")]
     for parent in parents:
-        place = place[int(parent) if isinstance(place, list) else parent]
+        place = place[parent]
     if drop:
         del place[last]
     else:
-        place[int(last) if isinstance(place, list) else last] = value
+        place[last] = value
     return row
 
 

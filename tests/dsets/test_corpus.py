@@ -114,6 +114,15 @@ def test_no_documents_asked_for():
         load_corpus("world", 0)
 
 
+def test_the_embedded_world(world):
+    assert load_corpus("world:heldout", 10).documents == ["one", "two"]
+    drawn = load_corpus("world", 3, seed=1)
+    assert len(drawn.documents) == 3 and drawn.documents == sorted(drawn.documents)
+    assert drawn.digest != load_corpus("world", 3, seed=2).digest
+    world.statistics_documents = lambda: ["another world"] * 6
+    assert drawn.digest != load_corpus("world", 3, seed=1).digest
+
+
 def served(texts):
     """A stand-in for `datasets.load_dataset` over a stream of these texts; notes what it was asked for."""
     asked = []

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import sys
-import types
 from pathlib import Path
 
 import pytest
 
-import dsets
 from dsets import DATASETS, load
 from tests.dsets import rows
 from tests.dsets.rows import SCHEMAS, written
@@ -77,15 +74,6 @@ def test_path_from_the_working_directory(tmp_path, monkeypatch):
     written(tmp_path, [rows.fact()], "mine.json")
     monkeypatch.chdir(tmp_path)
     assert load("mine.json").name == "mine"
-
-
-@pytest.fixture
-def world(monkeypatch):
-    """The embedded world's module with one CounterFact record."""
-    module = types.ModuleType("dsets.world")
-    module.records = lambda ds_name: [rows.counterfact(3)]
-    monkeypatch.setitem(sys.modules, "dsets.world", module)
-    monkeypatch.setattr(dsets, "world", module, raising=False)
 
 
 def test_the_embedded_world_has_data_sets_of_the_same_names(world, tmp_path):

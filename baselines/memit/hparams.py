@@ -1,0 +1,11 @@
+"""Hyperparameters of MEMIT."""
+
+from pydantic import PositiveFloat
+
+from util.hparams import MomentHParams
+
+
+class HParams(MomentHParams):
+    """mom2_update_weight: a, the weight of the corpus against the facts."""
+
+    mom2_update_weight: PositiveFloat

@@ -21,6 +21,11 @@ def with_first(output, hidden: torch.Tensor):
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
 
+def by_row(hidden: torch.Tensor, rows: int) -> torch.Tensor:
+    """Activations as (rows, tokens, size), also where a family (OPT) runs a module on flattened rows."""
+    return hidden.view(rows, -1, hidden.shape[-1])
+
+
 class _StopForward(Exception):
     """Raised inside a forward pass once all that was wanted has been seen."""
 

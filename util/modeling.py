@@ -102,6 +102,16 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")
 
 
+def refuse_experts(model: PreTrainedModel) -> None:
+    """UserError for a mixture of experts: its experts see only some of the tokens, so no one key or moment is defined."""
+    config = model.config.get_text_config()
+    if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+        raise UserError(
+            f"{type(model).__name__} is a mixture of experts: each expert sees only some of the tokens, so a layer has no "
+            "single down-projection to edit; use a dense model"
+        )
+
+
 def max_length(model: PreTrainedModel, limit: int) -> int:
     """Tokens of a text that are read: the model's positions, at most `limit`."""
     return min(limit, getattr(model.config.get_text_config(), "max_position_embeddings", limit) or limit)

@@ -24,8 +24,8 @@ def read_weight(model: nn.Module, module_name: str) -> torch.Tensor:
     if isinstance(layer, nn.Linear):
         return layer.weight.detach()
     raise UserError(
-        f"module {module_name!r} is a {type(layer).__name__}; rewrite_module_tmp must name a linear layer of each "
-        "decoder layer (mixture-of-experts blocks are not supported: their experts see only some of the tokens)"
+        f"module {module_name!r} is a {type(layer).__name__}; "
+        "rewrite_module_tmp must name a linear layer of each decoder layer"
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, fill
-from util.hooks import capture, frozen
+from util.hooks import by_row, capture, frozen
 from util.modeling import backbone, module
 from util.request import Request
 from util.tokens import batches, locate_subject, pad
@@ -47,8 +47,9 @@ def at_subject(
             backbone(model)(
                 input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
             )
-        where = torch.tensor([located[i][1] for i in group], device=seen["at"].device)
-        picked = seen["at"][torch.arange(len(group), device=where.device), where].float()
+        hidden = by_row(seen["at"], len(group))
+        where = torch.tensor([located[i][1] for i in group], device=hidden.device)
+        picked = hidden[torch.arange(len(group), device=hidden.device), where].float()
         for i, vector in zip(group, picked, strict=True):
             columns[i] = vector
     return torch.stack(columns, dim=1)

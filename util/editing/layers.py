@@ -15,7 +15,7 @@ from util.editing.keys import Probe, average_keys, plain
 from util.editing.targets import Targets, find_targets
 from util.errors import UserError
 from util.hparams import LayerHParams, MomentHParams
-from util.modeling import default_batch_tokens, layer_count
+from util.modeling import default_batch_tokens, layer_count, refuse_experts
 from util.request import Request
 from util.weights import WeightEdits, read_weight
 
@@ -150,7 +150,8 @@ def check_requests(requests: Sequence[Request]) -> None:
 
 
 def check_layers(model: PreTrainedModel, hparams: LayerHParams) -> None:
-    """UserError when a layer of the hparams is not in the model, or the edited module is no linear layer."""
+    """UserError when a layer of the hparams is not in the model, or what is to be edited is no linear layer."""
+    refuse_experts(model)
     count = layer_count(model)
     named = {"layers": hparams.layers, "v_loss_layer": [getattr(hparams, "v_loss_layer", 0)]}
     for key, layers in named.items():

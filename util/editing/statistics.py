@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
-from util.hooks import capture, frozen
+from util.hooks import by_row, capture, frozen
 from util.modeling import backbone, default_batch_tokens, max_length, module, weights_hash
 from util.moments import SecondMoment
 from util.tokens import batches, encode, pad
@@ -140,5 +140,5 @@ class CorpusMoments(Mapping):
                     input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
                 )
             for name, inputs in seen.items():
-                moments[name].update(inputs[batch.attention_mask.bool().to(inputs.device)])
+                moments[name].update(by_row(inputs, len(group))[batch.attention_mask.bool().to(inputs.device)])
             bar.update(len(group))

@@ -2,7 +2,7 @@
 
 For each fact find δ ∈ R^O that, added to an activation a at the fact's position, makes the model say the target:
 
-    minimise over δ  mean over texts of mean NLL(target tokens) + kl_factor · KL(p_δ ‖ p_0) + v_weight_decay · ‖δ‖ / ‖a‖²
+    minimise over δ  mean over texts of NLL(target tokens) + kl_factor · KL(p_δ ‖ p_0) + v_weight_decay · ‖δ‖ / ‖a‖²
 
 Texts are the context templates around the prompt; the KL divergence compares the next-token distributions at the
 subject's last token of the drift text "{subject} is a", where δ is added too. Adam(v_lr), stop below a loss of 0.05 or

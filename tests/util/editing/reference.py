@@ -41,7 +41,9 @@ def find_target(model, tokenizer, request, answer, layer, site, hparams, templat
         per_text = []
         for row, (ids, _) in enumerate(located):
             read = slice(len(ids) - 1, len(ids) - 1 + len(answer_ids))
-            log_p = head(norm(seen["lens"][row, read])).log_softmax(-1)
+            own_output = lens == layer_count(model) - 1
+            lens_logits = logits[row, read] if own_output else head(norm(seen["lens"][row, read]))
+            log_p = lens_logits.log_softmax(-1)
             per_text.append(-log_p[torch.arange(len(answer_ids)), answer_ids].mean())
         loss = torch.stack(per_text).mean()
         loss = loss + hparams.kl_factor * (drift.exp() * (drift - before)).sum()

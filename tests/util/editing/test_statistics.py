@@ -33,7 +33,7 @@ def one_by_one(model, tok, name, documents):
     for text in documents:
         with torch.no_grad(), capture({"k": model.get_submodule(name)}, inputs=True) as seen:
             model(input_ids=torch.tensor([encode(tok, text)]))
-        keys = seen["k"][0].double()
+        keys = seen["k"].reshape(-1, seen["k"].shape[-1]).double()
         total, count = total + keys.T @ keys, count + len(keys)
     return total / count
 

@@ -1,0 +1,73 @@
+"""Tiny random models of the families the hparams can name, with the names of their parts."""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+LLAMA_LIKE = {
+    "rewrite_module_tmp": "model.layers.{}.mlp.down_proj",
+    "layer_module_tmp": "model.layers.{}",
+    "ln_f_module": "model.norm",
+    "lm_head_module": "lm_head",
+}
+GPT2_LIKE = {
+    "rewrite_module_tmp": "transformer.h.{}.mlp.c_proj",
+    "layer_module_tmp": "transformer.h.{}",
+    "ln_f_module": "transformer.ln_f",
+    "lm_head_module": "lm_head",
+}
+NEOX = {
+    "rewrite_module_tmp": "gpt_neox.layers.{}.mlp.dense_4h_to_h",
+    "layer_module_tmp": "gpt_neox.layers.{}",
+    "ln_f_module": "gpt_neox.final_layer_norm",
+    "lm_head_module": "lm_head",
+}
+OPT = {
+    "rewrite_module_tmp": "model.decoder.layers.{}.fc2",
+    "layer_module_tmp": "model.decoder.layers.{}",
+    "ln_f_module": "model.decoder.final_layer_norm",
+    "lm_head_module": "lm_head",
+}
+
+COMMON = {
+    "vocab_size": 420,
+    "hidden_size": 24,
+    "intermediate_size": 44,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 6,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.3,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 2,
+}
+SLIDING = {"sliding_window": 64}
+
+FAMILIES: dict[str, tuple[str, dict, dict]] = {
+    "llama": ("llama", COMMON, LLAMA_LIKE),
+    "qwen2": ("qwen2", COMMON, LLAMA_LIKE),
+    "qwen3": ("qwen3", COMMON, LLAMA_LIKE),
+    "mistral": ("mistral", COMMON | SLIDING, LLAMA_LIKE),
+    "gemma": ("gemma", COMMON, LLAMA_LIKE),
+    "gemma2": ("gemma2", COMMON | SLIDING | {"query_pre_attn_scalar": 6}, LLAMA_LIKE),
+    "gemma3": ("gemma3_text", COMMON | SLIDING | {"query_pre_attn_scalar": 6}, LLAMA_LIKE),
+    "phi3": ("phi3", COMMON, LLAMA_LIKE),
+    "olmo2": ("olmo2", COMMON, LLAMA_LIKE),
+    "gpt2": ("gpt2", COMMON | {"n_embd": 24, "n_inner": 44, "n_layer": 4, "n_head": 4, "n_positions": 128}, GPT2_LIKE),
+    "gptj": (
+        "gptj",
+        COMMON | {"n_embd": 24, "n_inner": 44, "n_layer": 4, "n_head": 4, "n_positions": 128, "rotary_dim": 4},
+        GPT2_LIKE | {"rewrite_module_tmp": "transformer.h.{}.mlp.fc_out"},
+    ),
+    "gpt_neox": ("gpt_neox", COMMON, NEOX),
+    "opt": ("opt", COMMON | {"ffn_dim": 44, "word_embed_proj_dim": 24}, OPT),
+}
+
+
+def build(family: str, seed: int = 0):
+    """(model, names of its parts)."""
+    model_type, settings, names = FAMILIES[family]
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **settings)).eval()
+    return model, names

@@ -1,0 +1,68 @@
+"""Every model family: statistics, batched targets against the plain loop, edit, undo."""
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tests.families import COMMON, FAMILIES, LLAMA_LIKE, build
+from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, tokenizer
+from tests.util.editing.reference import find_target
+from tests.util.editing.test_statistics import Corpus, one_by_one
+from tests.zerounlearn.test_apply import OWN
+from util.editing.keys import average_keys
+from util.editing.statistics import CorpusMoments
+from util.editing.targets import find_targets
+from util.errors import UserError
+from util.modeling import weights_hash
+from zerounlearn import HParams, apply_to_model
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def setting(request):
+    """(model, tokenizer, hparams) of each family."""
+    model, names = build(request.param)
+    return model, tokenizer(bos=request.param != "gpt2", pad=False), HParams(**TARGET_SETTINGS | names | OWN)
+
+
+def test_targets_equal_the_plain_loop(setting):
+    model, tok, hparams = setting
+    answers = [request.target_true for request in REQUESTS]
+    found = find_targets(model, tok, REQUESTS, answers, 1, "layer", hparams, TEMPLATES, batch_tokens=10_000)
+    for i, (request, answer) in enumerate(zip(REQUESTS, answers, strict=True)):
+        value, _, _ = find_target(model, tok, request, answer, 1, "layer", hparams, TEMPLATES)
+        assert (found.values_ON[:, i] - value).norm() / value.norm() < 1e-4
+
+
+def test_keys_are_the_rows_own(setting):
+    """A batch of facts gives each fact the key it has alone."""
+    model, tok, hparams = setting
+    name = hparams.rewrite_module(2)
+    together = average_keys(model, tok, REQUESTS, name, TEMPLATES, 10_000)
+    alone = [
+        average_keys(model, tok, [request], name, [["{}"], [t]], 10_000) for request in REQUESTS for t in TEMPLATES[1]
+    ]
+    means = torch.stack([torch.cat(alone[2 * i : 2 * i + 2], 1).mean(1) for i in range(3)], 1)
+    torch.testing.assert_close(together, means, atol=1e-5, rtol=1e-4)
+
+
+def test_statistics_edit_and_undo(setting):
+    model, tok, hparams = setting
+    before = weights_hash(model)
+    moments = CorpusMoments(model, tok, hparams.rewrite_modules(), Corpus(), dtype="float64", progress=False)
+    name = hparams.rewrite_module(1)
+    torch.testing.assert_close(moments[name], one_by_one(model, tok, name, Corpus().documents), atol=1e-5, rtol=1e-4)
+    edits = apply_to_model(model, tok, REQUESTS, hparams, moments=moments, context_templates=TEMPLATES)
+    assert weights_hash(model) != before
+    assert set(edits.original) == {f"{name}.weight" for name in hparams.rewrite_modules()}
+    edits.undo(model)
+    assert weights_hash(model) == before
+
+
+def test_a_mixture_of_experts_is_refused_with_a_reason():
+    config = AutoConfig.for_model("mixtral", **COMMON, num_local_experts=2)
+    model = AutoModelForCausalLM.from_config(config)
+    hparams = HParams(**TARGET_SETTINGS | LLAMA_LIKE | OWN)
+    with pytest.raises(UserError, match="mixture of experts"):
+        apply_to_model(
+            model, tokenizer(bos=True, pad=False), REQUESTS, hparams, moments={}, context_templates=TEMPLATES
+        )

@@ -1,0 +1,1 @@
+"""Command lines and what they are made of: scoring, metrics, runs, tables."""

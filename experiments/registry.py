@@ -1,0 +1,22 @@
+"""Methods by name. A new method: one package with `HParams` and `apply_to_model`, and one line here."""
+
+from importlib import import_module
+from types import ModuleType
+
+from util.errors import UserError
+
+METHODS: dict[str, str] = {
+    "ZeroUnlearn": "zerounlearn",
+    "ROME": "baselines.rome",
+    "MEMIT": "baselines.memit",
+    "AlphaEdit": "baselines.alphaedit",
+    "BASE": "baselines.base",
+}
+"""Name → package, imported when asked for. Tables list the methods in this order."""
+
+
+def method(name: str) -> ModuleType:
+    """The package of a method. UserError listing what exists."""
+    if name not in METHODS:
+        raise UserError(f"unknown method {name!r}; choose from {', '.join(METHODS)}")
+    return import_module(METHODS[name])

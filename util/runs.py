@@ -1,0 +1,159 @@
+"""Runs that leave evidence: atomic files, run folders that appear when finished, provenance, command-line errors."""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from util.errors import UserError
+from util.paths import root
+
+log = logging.getLogger("zerounlearn")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are UserErrors, one line each, and which guesses no abbreviated flags."""
+
+    def __init__(self, **options):
+        super().__init__(
+            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message} (--help lists the flags)")
+
+
+def cli(main: Callable[[list[str] | None], None]) -> None:
+    """Run a script's main: a UserError becomes one line on stderr and exit 2, an interruption exit 130.
+
+    Every other exception is a bug and keeps its traceback (exit 1).
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        with logging_redirect_tqdm():
+            main(None)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name beside it, then move it: it is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """One JSON value, keys in the order given, no NaN (a reader of another language could not parse it)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[object]) -> None:
+    """One JSON value a line."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+@contextmanager
+def run_folder(parent: Path, stem: str) -> Iterator[Path]:
+    """A folder to fill; it appears as ``<parent>/<stem>_run_<id>`` only when the block ends without an exception.
+
+    id: the next free number, three digits. Until then it is a hidden sibling, which a failure removes.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    partial = parent / f".partial-{stem}-{os.getpid()}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        _claim(partial, parent, stem)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _claim(partial: Path, parent: Path, stem: str) -> None:
+    """Move to the first free id; another process may take one in between, so try again."""
+    for number in range(1000):
+        final = parent / f"{stem}_run_{number:03d}"
+        if final.exists():
+            continue
+        try:
+            partial.rename(final)
+        except OSError:
+            continue
+        return
+    raise UserError(f"{parent} holds 1000 runs of {stem}; remove some or name another --results_dir")
+
+
+def finished_runs(parent: Path, stem: str) -> list[Path]:
+    """Finished run folders of that stem, oldest id first."""
+    return sorted(path for path in parent.glob(f"{stem}_run_*") if (path / "summary.json").is_file())
+
+
+def provenance(device: torch.device) -> dict[str, object]:
+    """Versions, commit and device."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "python": platform.python_version(),
+        "packages": {package: _version(package) for package in ("torch", "transformers", "numpy", "datasets")},
+        "commit": _commit(),
+        "device": {"type": str(device), "name": name, "threads": torch.get_num_threads()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The repository's commit, ``-dirty`` appended when files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(root()), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Most memory held so far: the GPU allocator's on CUDA, the process's resident set otherwise."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Stopwatch:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the block's seconds to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

@@ -30,11 +30,12 @@ def apply_to_model(
 ) -> WeightEdits:
     """Edit `model` in place so that each request's prompt leads to its `target_new`.
 
-    moments: module name → E[k kᵀ] of the unedited model. context_templates: groups of templates; None generates them from
-    `seed`. previous: the edits of the step before; the keys written by it and by the steps before it are protected
-    (`edits.keys` carries them on). retain_requests is accepted for the common signature and not needed here.
-    Returns the edits, whose `undo` is bit-exact. Raises UserError on bad input and when no eigenvalue of a moment is at or
-    below the threshold, with no weight changed. (The released code takes eigenvalues strictly below it.)
+    moments: module name → E[k kᵀ] of the unedited model. context_templates: groups of templates; None generates them
+    from `seed`. previous: the edits of the step before; the keys written by it and by the steps before it are
+    protected (`edits.keys` carries them on). retain_requests is accepted for the common signature and not needed
+    here. Returns the edits, whose `undo` is bit-exact. Raises UserError on bad input and when no eigenvalue of a
+    moment is at or below the threshold, with no weight changed. (The released code takes eigenvalues strictly below
+    it.)
     """
     setting = prepare(
         model,

@@ -1,4 +1,4 @@
-"""AlphaEdit's closed form (Fang et al., AlphaEdit: Null-Space Constrained Knowledge Editing, 2025, eq. 14). Pure algebra.
+"""AlphaEdit's closed form (Fang et al., AlphaEdit: Null-Space Constrained Knowledge Editing, 2025). Pure algebra.
 
 Shape letters: O out, I in, N facts, P keys of earlier edits. Everything is computed in float64.
 """
@@ -15,9 +15,9 @@ def solve(
 
         ‖Δ K − R‖²_F + ‖Δ K_p‖²_F + ridge·‖Δ‖²_F,
 
-    N the orthogonal projector on the directions the corpus leaves alone and K_p the keys of earlier edits. The published
-    form is Δᵀ = (N (K Kᵀ + K_p K_pᵀ) + ridge·I)⁻¹ N K Rᵀ. That Δᵀ lies in the range of N, so that with A = N [K, K_p] it is
-    (A Aᵀ + ridge·I)⁻¹ N K Rᵀ, and by the push-through identity
+    N the orthogonal projector on the directions the corpus leaves alone and K_p the keys of earlier edits. The
+    published form is Δᵀ = (N (K Kᵀ + K_p K_pᵀ) + ridge·I)⁻¹ N K Rᵀ. That Δᵀ lies in the range of N, so that with A =
+    N [K, K_p] it is (A Aᵀ + ridge·I)⁻¹ N K Rᵀ, and by the push-through identity
 
         Δ = [R, 0] (Aᵀ A + ridge·I)⁻¹ Aᵀ,
 

@@ -32,7 +32,8 @@ def apply_to_model(
 
     moments: module name → E[k kᵀ] of the unedited model; it must be positive definite. context_templates: groups of
     templates; None generates them from `seed`. retain_requests and previous are accepted for the common signature and
-    not needed here. Returns the edits, whose `undo` is bit-exact. Raises UserError on bad input, with no weight changed.
+    not needed here. Returns the edits, whose `undo` is bit-exact. Raises UserError on bad input, with no weight
+    changed.
     """
     setting = prepare(
         model,

@@ -34,9 +34,9 @@ def apply_to_model(
     """Edit `model` in place, request after request, each on the model as edited so far.
 
     moments: module name → E[k kᵀ] of the unedited model; not read where hparams.mom2_adjustment is false.
-    context_templates: groups of templates, of which ROME takes the plain mean over all; None generates them from `seed`.
-    retain_requests and previous are accepted for the common signature and not needed here.
-    Returns the edits, whose `undo` is bit-exact. Raises UserError on bad input, with no weight changed.
+    context_templates: groups of templates, of which ROME takes the plain mean over all; None generates them from
+    `seed`. retain_requests and previous are accepted for the common signature and not needed here. Returns the edits,
+    whose `undo` is bit-exact. Raises UserError on bad input, with no weight changed.
 
     Every requested fact is edited (the published release edits only the first, which is why its row equals Base). The
     target is a + δ with a the module's output in the plain prompt, so that the residual v* − W k is δ, bias or not.

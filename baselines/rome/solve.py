@@ -14,9 +14,9 @@ def solve(
 ) -> torch.Tensor:
     """The rank-one change Δ = r uᵀ (O, I) float64 with Δ k = residual, and u = C⁻¹ k̄ / ‖C⁻¹ k̄‖.
 
-    Where k̄ = k this is the minimiser of E‖Δ k′‖² over the corpus's keys k′, subject to Δ k = residual. mean_key_I: k̄, the
-    mean over the context templates. key_I: k of the plain prompt. residual_O: v* − W k, both of the plain prompt.
-    factor_II: Cholesky factor of C, or None to leave C⁻¹ out. r = residual / (kᵀ u).
+    Where k̄ = k this is the minimiser of E‖Δ k′‖² over the corpus's keys k′, subject to Δ k = residual. mean_key_I:
+    k̄, the mean over the context templates. key_I: k of the plain prompt. residual_O: v* − W k, both of the plain
+    prompt. factor_II: Cholesky factor of C, or None to leave C⁻¹ out. r = residual / (kᵀ u).
 
     Raises UserError when k is orthogonal to u, so that no multiple of u moves the module's output at k.
     """

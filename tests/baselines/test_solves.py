@@ -78,7 +78,7 @@ def test_memit_on_duplicate_zero_and_finished_facts():
 def test_a_heavier_corpus_moves_less():
     K, R, C = problem()
     sizes = [memit(K, R, spd_factor(C), a=a).norm() for a in (1e-9, 1.0, 1e3)]
-    assert sizes[0] > sizes[1] > 100 * sizes[2]
+    assert sizes[0] > sizes[1] > 10 * sizes[2]
     assert (memit(K, R, spd_factor(C), a=1e-9) @ K - R).abs().max() < 1e-6
 
 

@@ -1,0 +1,51 @@
+"""GA on a model: climb the NLL of the true answers."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from baselines.ga.hparams import HParams
+from util.editing.contexts import Templates
+from util.editing.finetuning import answer_rows, fine_tune, nll_part
+from util.editing.layers import Moments, check_layers, check_requests
+from util.request import Request
+from util.weights import WeightEdits
+
+
+def apply_to_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request],
+    hparams: HParams,
+    *,
+    moments: Moments | None = None,
+    context_templates: Templates | None = None,
+    retain_requests: Sequence[Request] = (),
+    previous: WeightEdits | None = None,
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    progress: bool = False,
+) -> WeightEdits:
+    """Edit `model` in place by maximising the NLL of each request's `target_true` after its prompt.
+
+    seed: order of the requests. moments, context_templates, retain_requests and previous are accepted for the common
+    signature and not needed here. Returns the edits, whose `undo` is bit-exact. Raises UserError on bad input, with no
+    weight changed.
+
+    The objective has no bound: without stop_above it climbs for all epochs, and a gradient that is not finite ends it
+    with the last finite weights. An answer's tokens are teacher-forced, each at its own position. The published code
+    scores all of them, BOS and padding included, at the prompt's last position.
+    """
+    check_requests(requests)
+    check_layers(model, hparams)
+    rows = answer_rows(tokenizer, requests, [request.target_true for request in requests])
+    limit = hparams.stop_above
+    return fine_tune(
+        model,
+        hparams,
+        [nll_part(rows, weight=-1.0)],
+        enough=lambda nll: limit is not None and nll > limit,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        progress=progress,
+    )

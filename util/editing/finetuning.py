@@ -1,0 +1,224 @@
+"""The one gradient loop of the fine-tuning baselines (FT, GA, NPO).
+
+Answers are teacher-forced: each token of an answer is scored at its own position, given the prompt and the answer's
+tokens before it.
+
+Shape letters: N rows (one prompt with its answer each), L label positions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.layers import check_layers
+from util.hooks import frozen
+from util.hparams import TuningHParams
+from util.modeling import default_batch_tokens, final_hidden, project
+from util.request import Request
+from util.tokens import batches, encode, pad, target_ids
+from util.weights import WeightEdits
+
+
+@dataclass(frozen=True)
+class Row:
+    """ids: a prompt and its answer but for the answer's last token. answer: the answer's tokens."""
+
+    ids: list[int]
+    answer: list[int]
+
+
+def answer_rows(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request], answers: Sequence[str]) -> list[Row]:
+    """One row per request, with the answer given for it."""
+    tokens = [target_ids(tokenizer, answer) for answer in answers]
+    return [
+        Row(encode(tokenizer, request.text) + answer[:-1], answer)
+        for request, answer in zip(requests, tokens, strict=True)
+    ]
+
+
+def log_likelihoods(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
+    """Σ log p over each row's answer tokens, (N,) float32; one forward pass, logits at the answers' positions only."""
+    hidden = final_hidden(model, pad([row.ids for row in rows]))
+    labels = [
+        (number, len(row.ids) - len(row.answer) + i, token)
+        for number, row in enumerate(rows)
+        for i, token in enumerate(row.answer)
+    ]
+    row_L, position_L, token_L = torch.tensor(labels, device=hidden.device).T
+    log_p_LV = project(model, hidden[row_L, position_L]).log_softmax(-1)
+    log_p_L = log_p_LV.gather(1, token_L[:, None].to(log_p_LV.device))[:, 0]
+    return log_p_L.new_zeros(len(rows)).index_add(0, row_L.to(log_p_L.device), log_p_L)
+
+
+def scores(model: PreTrainedModel, rows: Sequence[Row], batch_tokens: int) -> torch.Tensor:
+    """`log_likelihoods` of any number of rows, in batches and without gradient."""
+    found = torch.zeros(len(rows), device=model.device)
+    with torch.no_grad(), frozen(model):
+        for group in batches([len(row.ids) for row in rows], batch_tokens):
+            found[group] = log_likelihoods(model, [rows[i] for i in group]).to(found.device)
+    return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """A term of the objective: weight · mean over its rows of loss(Σ log p (n,), indices of those rows (n,)).
+
+    `loss` returns one value per row, (n,).
+    """
+
+    rows: Sequence[Row]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    weight: float = 1.0
+
+
+def nll_part(rows: Sequence[Row], weight: float = 1.0) -> Part:
+    """The mean over rows of the mean NLL of the answer's tokens; a negative weight climbs it."""
+    tokens_N = torch.tensor([len(row.answer) for row in rows])
+    return Part(rows, lambda log_p, index: -log_p / tokens_N[index].to(log_p.device), weight)
+
+
+@dataclass(frozen=True)
+class _Run:
+    model: PreTrainedModel
+    weights: list[nn.Parameter]
+    hparams: TuningHParams
+    parts: Sequence[Part]
+    enough: Callable[[float], bool]
+    generator: torch.Generator
+    batch_tokens: int
+    progress: bool
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    hparams: TuningHParams,
+    parts: Sequence[Part],
+    *,
+    enough: Callable[[float], bool] = lambda _nll: False,
+    seed: int,
+    batch_tokens: int | None,
+    progress: bool,
+) -> WeightEdits:
+    """Minimise the sum of the parts by Adam(lr) over the weights of hparams.layers; everything else stays as it is.
+
+    One epoch goes through the first part's rows in mini-batches of batch_size, in an order drawn from `seed`; each step
+    takes as many rows of every other part, drawn anew. `enough` gets the first part's NLL (mean per token, then per
+    row): a mini-batch that has enough takes no step, and an epoch whose mean has enough is the last. With
+    norm_constraint every weight is kept that close to its start. A gradient that is not finite ends the run before it
+    is used, so that the weights stay finite.
+
+    Adam works on copies in float32 (or the weights' dtype where that is finer), which the model's weights are rounded
+    from after each step. The model runs in eval mode. If anything fails, every weight is put back.
+    diagnostics: ``nll``, the first part's mean of each epoch; ``stopped``: ``enough``, ``not finite`` or ``num_steps``.
+    """
+    check_layers(model, hparams)
+    names, edits = hparams.rewrite_modules(), WeightEdits()
+    for name in names:
+        edits.remember(model, name)
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        with edits.timed("solve"), _learning(model, names) as weights:
+            tokens = batch_tokens or default_batch_tokens(model)
+            run = _Run(model, weights, hparams, parts, enough, generator, tokens, progress)
+            edits.diagnostics["stopped"], edits.diagnostics["nll"] = _descend(run)
+    except BaseException:
+        edits.undo(model)
+        raise
+    return edits
+
+
+@contextmanager
+def _learning(model: PreTrainedModel, names: Sequence[str]) -> Iterator[list[nn.Parameter]]:
+    """The model in eval mode with gradients for the named modules' weights alone."""
+    weights = [model.get_parameter(f"{name}.weight") for name in names]
+    with frozen(model):
+        try:
+            for weight in weights:
+                weight.requires_grad_(True)
+            yield weights
+        finally:
+            for weight in weights:
+                weight.requires_grad_(False)
+
+
+def _descend(run: _Run) -> tuple[str, list[float]]:
+    """All epochs; why they ended, and the first part's mean NLL of each."""
+    copies = [weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True) for weight in run.weights]
+    starts = [copy.clone() for copy in copies] if run.hparams.norm_constraint is not None else []
+    adam = torch.optim.Adam(copies, lr=run.hparams.lr)
+    history: list[float] = []
+    for _ in tqdm(range(run.hparams.num_steps), desc="epochs", disable=not run.progress, leave=False):
+        total = 0.0
+        for picked in _mini_batches(run):
+            nll, gradients = _gradients(run, picked)
+            if not all(gradient.isfinite().all() for gradient in gradients):
+                return "not finite", history
+            total += nll * len(picked[0])
+            if run.enough(nll):
+                continue
+            for copy, gradient in zip(copies, gradients, strict=True):
+                copy.grad = gradient
+            adam.step()
+            _write(run, copies, starts)
+        history.append(total / len(run.parts[0].rows))
+        if run.enough(history[-1]):
+            return "enough", history
+    return "num_steps", history
+
+
+@torch.no_grad()
+def _write(run: _Run, copies: list[torch.Tensor], starts: list[torch.Tensor]) -> None:
+    """Clamp the copies around their start where asked to, and round them into the model."""
+    limit = run.hparams.norm_constraint
+    for copy, start in zip(copies, starts, strict=False):
+        copy.clamp_(start - limit, start + limit)
+    for weight, copy in zip(run.weights, copies, strict=True):
+        weight.copy_(copy)
+
+
+def _mini_batches(run: _Run) -> Iterator[list[list[int]]]:
+    """Rows of each part, step by step through one epoch of the first."""
+    first, *others = (len(part.rows) for part in run.parts)
+    size = run.hparams.batch_size
+    for picked in torch.randperm(first, generator=run.generator).split(size):
+        yield [picked.tolist(), *(torch.randperm(n, generator=run.generator)[:size].tolist() for n in others)]
+
+
+def _gradients(run: _Run, picked: list[list[int]]) -> tuple[float, list[torch.Tensor]]:
+    """The first part's NLL and the objective's gradients, added up over batches within the token budget.
+
+    Running out of GPU memory halves a batch and goes on.
+    """
+    totals = [
+        torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32)) for weight in run.weights
+    ]
+    nll = 0.0
+    for number, (part, indices) in enumerate(zip(run.parts, picked, strict=True)):
+        queue = [[indices[i] for i in g] for g in batches([len(part.rows[i].ids) for i in indices], run.batch_tokens)]
+        while queue:
+            group = queue.pop(0)
+            try:
+                log_p_N, gradients = _backward(run, part, group, part.weight / len(indices))
+            except torch.OutOfMemoryError:
+                if len(group) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                queue[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
+                continue
+            for total, gradient in zip(totals, gradients, strict=True):
+                total += gradient
+            if number == 0:
+                shares = zip(group, log_p_N.tolist(), strict=True)
+                nll += sum(-log_p / len(part.rows[i].answer) for i, log_p in shares) / len(indices)
+    return nll, totals
+
+
+def _backward(run: _Run, part: Part, group: list[int], share: float) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    log_p_N = log_likelihoods(run.model, [part.rows[i] for i in group])
+    loss = share * part.loss(log_p_N, torch.tensor(group)).sum()
+    return log_p_N.detach(), torch.autograd.grad(loss, run.weights)

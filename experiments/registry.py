@@ -7,9 +7,13 @@ from util.errors import UserError
 
 METHODS: dict[str, str] = {
     "ZeroUnlearn": "zerounlearn",
+    "ZeroUnlearn_GD": "zerounlearn.gd",
     "ROME": "baselines.rome",
     "MEMIT": "baselines.memit",
     "AlphaEdit": "baselines.alphaedit",
+    "FT": "baselines.ft",
+    "GA": "baselines.ga",
+    "NPO": "baselines.npo",
     "BASE": "baselines.base",
 }
 """Name → package, imported when asked for. Tables list the methods in this order."""

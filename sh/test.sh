@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Linters and the whole test suite, in the environment that run.sh uses.
+set -euo pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+set_up requirements.txt requirements-dev.txt
+cd "$ROOT"
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+"$PYTHON" -m pytest -q "$@"

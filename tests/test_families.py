@@ -13,7 +13,7 @@ from util.editing.keys import average_keys
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
-from util.modeling import weights_hash
+from util.modeling import attention_modules, decoder_layers, module_names, weights_hash
 from zerounlearn import HParams, apply_to_model
 
 
@@ -56,6 +56,19 @@ def test_statistics_edit_and_undo(setting):
     assert set(edits.original) == {f"{name}.weight" for name in hparams.rewrite_modules()}
     edits.undo(model)
     assert weights_hash(model) == before
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_names_are_found_in_the_module_tree(family):
+    model, names = build(family)
+    assert module_names(model) == names
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_layer_has_its_attention(family):
+    model, _ = build(family)
+    found = attention_modules(model)
+    assert all(part in layer.children() for part, layer in zip(found, decoder_layers(model), strict=True))
 
 
 def test_a_mixture_of_experts_is_refused_with_a_reason():

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 
 from util import paths
 from util.errors import UserError
@@ -110,6 +111,71 @@ def refuse_experts(model: PreTrainedModel) -> None:
             f"{type(model).__name__} is a mixture of experts: each expert sees only some of the tokens, so a layer has no "
             "single down-projection to edit; use a dense model"
         )
+
+
+def module_names(model: PreTrainedModel) -> dict[str, str]:
+    """What a model calls the parts that hparams name: ``rewrite_module_tmp`` (the down-projection of a layer's MLP),
+    ``layer_module_tmp``, ``ln_f_module`` and ``lm_head_module``.
+
+    Told from the tree of modules: the down-projection is the last linear module of a layer that lies outside its
+    attention and ends in the hidden size, the final norm is the last norm beside the list of layers. Raises UserError
+    when a part is not to be found, or not in every layer, and for a mixture of experts.
+    """
+    refuse_experts(model)
+    layers = decoder_layers(model)
+    name_of = {part: name for name, part in model.named_modules()}
+    stack = name_of[layers]
+    beside = module(model, stack.rpartition(".")[0]).children()
+    norms = [child for child in beside if "Norm" in type(child).__name__]
+    down = _down_projection(model, layers[0])
+    lacking = [i for i, layer in enumerate(layers) if down is None or _down_projection(model, layer) != down]
+    head = model.get_output_embeddings()
+    if lacking or not norms or head is None:
+        part = f"down-projection in layer {lacking[0]}" if lacking else "head" if norms else "final norm"
+        raise UserError(f"no {part} can be told from the modules of {type(model).__name__}; write the hparams by hand")
+    return {
+        "rewrite_module_tmp": f"{stack}.{{}}.{down}",
+        "layer_module_tmp": f"{stack}.{{}}",
+        "ln_f_module": name_of[norms[-1]],
+        "lm_head_module": name_of[head],
+    }
+
+
+def _is_attention(part: nn.Module) -> bool:
+    return "Attention" in type(part).__name__
+
+
+def _down_projection(model: PreTrainedModel, layer: nn.Module) -> str | None:
+    """Its name within the layer."""
+    size = model.config.get_text_config().hidden_size
+    attention = {inner for part in layer.modules() if _is_attention(part) for inner in part.modules()}
+    found = None
+    for name, part in layer.named_modules():
+        if part in attention or not isinstance(part, nn.Linear | Conv1D):
+            continue
+        if part.weight.shape[1 if isinstance(part, Conv1D) else 0] == size:
+            found = name
+    return found
+
+
+def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """The attention module of every decoder layer. Raises UserError for a layer without one."""
+    found = []
+    for i, layer in enumerate(decoder_layers(model)):
+        attention = next((part for part in layer.modules() if _is_attention(part)), None)
+        if attention is None:
+            raise UserError(f"layer {i} of {type(model).__name__} has no attention module; leave attention out")
+        found.append(attention)
+    return found
+
+
+def usual_target_layer(model: PreTrainedModel) -> int:
+    """Where published settings put the last edited layer, as a share of the depth: a guess for want of a causal trace.
+
+    0.65 for Llama 3 (21 of 32, 18 of 28), 0.3 for Qwen3 (11 of 36); other families are taken to be like Llama.
+    """
+    depth = 0.3 if model.config.get_text_config().model_type.startswith("qwen3") else 0.65
+    return round(depth * layer_count(model))
 
 
 def max_length(model: PreTrainedModel, limit: int) -> int:

@@ -77,11 +77,18 @@ def target_ids(tokenizer: PreTrainedTokenizerBase, target: str) -> list[int]:
 
 
 def locate_subject(tokenizer: PreTrainedTokenizerBase, template: str, subject: str) -> tuple[list[int], int]:
-    """Ids of the template with the subject filled in, and the index of the subject's last token.
+    """Ids of the template with the subject filled in, and where the subject's last token is (see `subject_span`)."""
+    ids, _, last = subject_span(tokenizer, template, subject)
+    return ids, last
+
+
+def subject_span(tokenizer: PreTrainedTokenizerBase, template: str, subject: str) -> tuple[list[int], int, int]:
+    """Ids of the template with the subject filled in, and the indices of the subject's first and last token.
 
     The place is where the template's ``{}`` stands, even if the subject's letters occur elsewhere in the text. It is
-    found by the fast tokenizer's character offsets: the last token that covers the subject's last character. A
-    tokeniser may merge the subject's end with what follows; that token then counts as the subject's last.
+    found by the fast tokenizer's character offsets: the last token that covers the subject's last character, and the
+    first that covers any of its characters. A tokeniser may merge the subject's ends with what stands around it; such a
+    token then counts as the subject's.
     """
     start = template.find("{}")
     if start < 0 or template.count("{}") != 1:
@@ -89,12 +96,14 @@ def locate_subject(tokenizer: PreTrainedTokenizerBase, template: str, subject: s
     if not subject.strip():
         raise UserError(f"the subject for template {template!r} is empty; give a text")
     text = template.replace("{}", subject)
+    first_character = start + len(subject) - len(subject.lstrip())
     last_character = start + len(subject.rstrip()) - 1
     ids, offsets = _encode_with_offsets(tokenizer, text)
-    covering = [i for i, (begin, end) in enumerate(offsets) if begin <= last_character < end]
+    inside = [i for i, (begin, end) in enumerate(offsets) if begin <= last_character and end > first_character]
+    covering = [i for i in inside if offsets[i][1] > last_character]
     if not covering:
         raise UserError(f"the tokenizer drops the end of subject {subject!r} in {text!r}; its position is not defined")
-    return ids, covering[-1]
+    return ids, inside[0], covering[-1]
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int = 0, side: str = "right", device=None) -> Batch:

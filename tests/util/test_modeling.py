@@ -3,7 +3,19 @@ import torch
 
 from tests.tiny import TINY
 from util.errors import UserError
-from util.modeling import decoder_layers, final_hidden, layer_count, load, max_length, module, project, resolve_device
+from util.modeling import (
+    attention_modules,
+    decoder_layers,
+    final_hidden,
+    layer_count,
+    load,
+    max_length,
+    module,
+    module_names,
+    project,
+    resolve_device,
+    usual_target_layer,
+)
 from util.tokens import encode, pad
 
 
@@ -66,3 +78,34 @@ def test_devices(name, words):
 def test_dtypes():
     with pytest.raises(UserError, match="float32"):
         load("world", dtype="int3")
+
+
+def test_parts_that_cannot_be_told_are_named(family):
+    model, _ = TINY[family]()
+    attribute = {"llama": "down_proj", "gpt2": "c_proj"}[family]
+    setattr(decoder_layers(model)[2].mlp, attribute, torch.nn.Identity())
+    with pytest.raises(UserError, match="^no down-projection in layer 2 can"):
+        module_names(model)
+
+
+def test_a_model_without_norm_head_or_attention():
+    for spoil, words in (("norm", "^no final norm can"), ("lm_head", "^no head can")):
+        model, _ = TINY["llama"]()
+        if spoil == "norm":
+            model.model.norm = torch.nn.Identity()
+        else:
+            model.set_output_embeddings(None)
+        with pytest.raises(UserError, match=words):
+            module_names(model)
+    decoder_layers(model)[1].self_attn = torch.nn.Identity()
+    with pytest.raises(UserError, match="layer 1 .* no attention"):
+        attention_modules(model)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "layers", "target"), [("llama", 32, 21), ("llama", 28, 18), ("qwen3", 36, 11), ("gpt2", 4, 3)]
+)
+def test_the_usual_depth_gives_the_published_layers(model_type, layers, target):
+    model, _ = TINY["llama"]()
+    model.config.model_type, model.config.num_hidden_layers = model_type, layers
+    assert usual_target_layer(model) == target

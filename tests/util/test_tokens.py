@@ -7,7 +7,7 @@ from tests.tiny import tiny_llama, tokenizer
 from util.errors import UserError
 from util.modeling import final_hidden
 from util.request import Request
-from util.tokens import batches, encode, locate_subject, pad, target_ids
+from util.tokens import batches, encode, locate_subject, pad, subject_span, target_ids
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -77,6 +77,30 @@ def test_subject_last_token(template, subject, bos):
     wanted = template[: template.find("{}")] + subject.rstrip()
     assert upto.rstrip() == wanted
     assert len(before.rstrip("�")) < len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("template", "subject"),
+    [
+        ("{} was born in", "Ada Lovelace"),
+        ("The mother tongue of {} is", "Łukasz Żółć"),
+        ("London knows London as {}, London", "London"),
+        ("Ask {}", "東京"),
+        ("Ask {}", " Ada "),
+    ],
+)
+@pytest.mark.parametrize("bos", [True, False])
+def test_subject_span_holds_the_subject_and_nothing_else(template, subject, bos):
+    tok = tokenizer(bos=bos, pad=True)
+    ids, first, last = subject_span(tok, template, subject)
+    assert (ids, last) == locate_subject(tok, template, subject) and first <= last
+    assert tok.decode(ids[first : last + 1]).strip() == subject.strip()
+
+
+def test_the_span_of_a_subject_inside_a_merged_token_is_that_token():
+    tok = tokenizer(bos=True, pad=True)
+    ids, first, last = subject_span(tok, "Lon{}n", "do")
+    assert first <= last and "do" in tok.decode(ids[first : last + 1])
 
 
 def test_a_subject_inside_a_merged_token_counts_the_merged_token():

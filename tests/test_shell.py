@@ -1,0 +1,84 @@
+"""The shell scripts: wrong input before anything is installed, the choice of an environment, the grid that is started."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.registry import METHODS
+from util.paths import root
+
+VARIABLES = ("MODEL_DIR", "MODELS", "DATASETS", "SEEDS", "RETAIN_NUM", "RESULTS_DIR", "DEVICE", "VIRTUAL_ENV")
+RECORDER = '#!/usr/bin/env bash\n[ "$1" = - ] || printf "%s\\n" "$@"\n'
+"""Stands in for Python: has every package, and prints what it is asked to run."""
+
+
+def bash(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
+    python = folder / "python"
+    python.write_text(RECORDER, encoding="utf-8")
+    python.chmod(0o755)
+    environment = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    environment |= {"PATH": f"{folder}:{environment['PATH']}", **variables}
+    return subprocess.run(["bash", *command], check=False, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+def run_sh(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
+    return bash(str(root() / "sh" / "run.sh"), *arguments, folder=folder, **variables)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["Foo", "50"], "'Foo'"),
+        (["ROME,Foo", "50"], "'Foo'"),
+        (["ROME", "0"], "'0'"),
+        (["ROME", "many"], "'many'"),
+        (["ROME"], "usage"),
+        ([], "usage"),
+    ],
+)
+def test_wrong_input_is_one_line_with_the_valid_names(tmp_path, arguments, culprit):
+    done = run_sh(*arguments, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and culprit in done.stderr
+    assert all(name in done.stderr for name in METHODS)
+
+
+def test_the_worlds_grid_by_default(tmp_path):
+    done = run_sh("ZeroUnlearn", "50", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    script, *flags = done.stdout.splitlines()
+    assert Path(script) == root() / "experiments" / "sweep.py"
+    assert flags == (
+        "--methods ZeroUnlearn --unlearn_num 50 --retain_num 1000 --models world --datasets mcf zsre mquake "
+        "--seeds 0 1 2 --device auto"
+    ).split(" ")
+
+
+def test_the_published_grid_with_model_dir(tmp_path):
+    done = run_sh("all", "5", folder=tmp_path, MODEL_DIR="/with a space", RESULTS_DIR="my results", SEEDS="1,2")
+    flags = done.stdout.splitlines()
+    assert flags[flags.index("--model_path_dir") + 1] == "/with a space"
+    assert flags[flags.index("--results_dir") + 1] == "my results"
+    assert flags[flags.index("--seeds") + 1 : flags.index("--device")] == ["1", "2"]
+    assert flags[flags.index("--datasets") + 1 : flags.index("--seeds")] == ["zsre", "mquake", "mcf"]
+    assert flags[-2:] == ["--gpus", "auto"]
+
+
+@pytest.mark.parametrize(
+    ("line", "usable"),
+    [
+        ("pytest", True),
+        ("torch==0.0.1", False),
+        ("transformers==0.0.1", False),
+        ("tqdm==0.0.1", True),
+        ("no-such-package==1.0", False),
+    ],
+)
+def test_an_environment_is_usable_if_it_has_the_packages(tmp_path, line, usable):
+    listed = tmp_path / "list.txt"
+    listed.write_text(line + "\n", encoding="utf-8")
+    question = f'source {root()}/sh/setup.sh; is_usable "{sys.executable}" "{listed}"'
+    assert (bash("-c", question, folder=tmp_path).returncode == 0) is usable

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
@@ -29,9 +30,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are UserErrors, one line each, and which guesses no abbreviated flags."""
 
     def __init__(self, **options):
-        super().__init__(
-            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
-        )
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{self.prog}: {message} (--help lists the flags)")
@@ -72,34 +71,41 @@ def write_jsonl(path: Path, rows: Iterable[object]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
+@dataclass
+class Claim:
+    """A run folder in the making: write into `partial`; `final` is its name once the block has ended well."""
+
+    partial: Path
+    final: Path | None = None
+
+
 @contextmanager
-def run_folder(parent: Path, stem: str) -> Iterator[Path]:
+def run_folder(parent: Path, stem: str) -> Iterator[Claim]:
     """A folder to fill; it appears as ``<parent>/<stem>_run_<id>`` only when the block ends without an exception.
 
     id: the next free number, three digits. Until then it is a hidden sibling, which a failure removes.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    partial = parent / f".partial-{stem}-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    claim = Claim(parent / f".partial-{stem}-{os.getpid()}")
+    shutil.rmtree(claim.partial, ignore_errors=True)
+    claim.partial.mkdir(parents=True)
     try:
-        yield partial
-        _claim(partial, parent, stem)
+        yield claim
+        claim.final = _move(claim.partial, parent, stem)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(claim.partial, ignore_errors=True)
 
 
-def _claim(partial: Path, parent: Path, stem: str) -> None:
-    """Move to the first free id; another process may take one in between, so try again."""
+def _move(partial: Path, parent: Path, stem: str) -> Path:
+    """Take the first free id; another process may take one in between, and then the next is tried."""
     for number in range(1000):
         final = parent / f"{stem}_run_{number:03d}"
         if final.exists():
             continue
         try:
-            partial.rename(final)
+            return partial.rename(final)
         except OSError:
-            continue
-        return
+            if not final.exists():
+                raise
     raise UserError(f"{parent} holds 1000 runs of {stem}; remove some or name another --results_dir")
 
 

@@ -26,7 +26,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from util.editing.contexts import Templates
 from util.editing.keys import Probe, plain
 from util.editing.objective import Batch, Example, assemble, evaluate, example, penalties
-from util.errors import UserError
 from util.hooks import frozen
 from util.hparams import TargetHParams
 from util.modeling import layer_count
@@ -151,7 +150,7 @@ def _refuse_broken(solved: Targets, requests: Sequence[Request]) -> None:
     finite_N = solved.values_ON.isfinite().all(0) & solved.loss_N.isfinite()
     broken = [str(request.case_id) for request, finite in zip(requests, finite_N.tolist(), strict=True) if not finite]
     if broken:
-        raise UserError(
+        raise FloatingPointError(
             f"the target search of request(s) {', '.join(broken[:5])} left the finite numbers; "
             "lower v_lr or use --dtype float32"
         )

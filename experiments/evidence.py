@@ -1,0 +1,147 @@
+"""What a run leaves behind: params.json, run.json, forget.jsonl, retain.jsonl, steps.jsonl, summary.json."""
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsets import Dataset, Record
+from dsets.splits import Draw
+from experiments.arguments import Stem
+from experiments.measure import forgotten_neighbors
+from experiments.session import Session
+from util import paths
+from util.hparams import HParams
+from util.runs import peak_memory_bytes, provenance, run_folder, write_json, write_jsonl
+
+STAGES = ("load", "statistics", "targets", "solve", "evaluate", "total")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one run is about."""
+
+    alg_name: str
+    ds_name: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One sequential step: facts handed over so far, scores after it (None: it failed), and why it is a collapse."""
+
+    facts: int
+    scores: dict | None
+    diagnostics: dict
+    collapse: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything known about a run once it has ended."""
+
+    session: Session
+    task: Task
+    stem: Stem
+    hparams: HParams
+    dataset: Dataset
+    facts: Draw
+    options: dict
+    base: dict
+    steps: list[Step]
+    seconds: dict[str, float]
+
+    def summary(self) -> dict[str, object]:
+        """summary.json: all but ``seconds`` and ``peak_memory_bytes`` is the same for the same seed.
+
+        After a step that left the finite numbers ``unlearned`` has no values; ``collapse`` says at which step, and why.
+        """
+        last = self.steps[-1]
+        after = last.scores["summary"] if last.scores else dict.fromkeys(self.base["summary"])
+        collapse = {"step": len(self.steps), "facts": last.facts, "reason": last.collapse} if last.collapse else None
+        return {
+            "alg_name": self.task.alg_name,
+            "model_name": self.stem.model_name,
+            "ds_name": self.stem.ds_name,
+            "seed": self.stem.seed,
+            "unlearn_num": len(self.facts.forget),
+            "retain_num": len(self.facts.retain),
+            "base": finite(self.base["summary"]),
+            "unlearned": finite(after),
+            "collapse": collapse,
+            "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
+            "peak_memory_bytes": peak_memory_bytes(self.session.model.device),
+        }
+
+    def write(self) -> Path:
+        """Write the run folder and return it; it appears complete or not at all."""
+        parent = paths.results_dir(self.session.flags.results_dir) / self.task.alg_name
+        with run_folder(parent, str(self.stem)) as claim:
+            write_json(claim.partial / "params.json", self.hparams.model_dump())
+            write_json(claim.partial / "run.json", self._provenance())
+            write_jsonl(claim.partial / "forget.jsonl", self._facts("forget", self.facts.forget))
+            write_jsonl(claim.partial / "retain.jsonl", self._facts("retain", self.facts.retain))
+            write_jsonl(claim.partial / "steps.jsonl", self._steps())
+            write_json(claim.partial / "summary.json", self.summary())
+        return claim.final
+
+    def _provenance(self) -> dict[str, object]:
+        session = self.session
+        moments = self.options["moments"]
+        return {
+            "arguments": vars(session.flags) | vars(self.task),
+            "command": sys.argv,
+            **provenance(session.model.device),
+            "hashes": {
+                "weights": session.weights,
+                "data": self.dataset.digest,
+                "corpus": moments.corpus.digest if moments is not None else None,
+            },
+            "data": {
+                "path": str(self.dataset.path) if self.dataset.path else None,
+                "bytes": self.dataset.size,
+                "records": len(self.dataset.records),
+                "skipped": self.dataset.skipped,
+                "notes": self.dataset.notes,
+                "warnings": self.facts.warnings,
+                "neighbors_of_forgotten_subjects": forgotten_neighbors(self.facts),
+            },
+            "context_templates": self.options["context_templates"],
+            "case_ids": {
+                name: [record.case_id for record in getattr(self.facts, name)]
+                for name in ("forget", "retain", "same_subject")
+            },
+            "seconds": self.seconds,
+            "peak_memory_bytes": peak_memory_bytes(session.model.device),
+        }
+
+    def _facts(self, name: str, records: list[Record]) -> Iterator[dict]:
+        before = self.base[name]
+        last = self.steps[-1].scores
+        after = last[name] if last else [None] * len(before)
+        for record, old, new in zip(records, before, after, strict=False):
+            yield {
+                "case_id": record.case_id,
+                "prompt": record.prompt,
+                "subject": record.subject,
+                "target_true": record.target_true,
+                "target_new": record.target_new,
+                "before": old,
+                "after": new,
+            }
+
+    def _steps(self) -> Iterator[dict]:
+        for number, step in enumerate(self.steps, 1):
+            yield {
+                "step": number,
+                "facts": step.facts,
+                "unlearned": finite(step.scores["summary"]) if step.scores else None,
+                "diagnostics": step.diagnostics,
+                "collapse": step.collapse,
+            }
+
+
+def finite(values: dict[str, float | None]) -> dict[str, float | None]:
+    """The same with None for what JSON has no number for."""
+    return {key: value if value is None or math.isfinite(value) else None for key, value in values.items()}

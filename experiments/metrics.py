@@ -1,0 +1,68 @@
+"""From scores to percentages. Pure: numbers in, numbers out.
+
+A fact's scores are one flag per answer token (`Flags`). Data sets differ in what they make of them (data_and_metrics.md):
+CounterFact asks for ALL tokens of the object, zsRE and MQuAKE take the share of tokens that are right.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+Flags = Sequence[bool]
+
+
+def all_right(flags: Flags) -> float:
+    """1 if every token is right, else 0."""
+    return float(all(flags))
+
+
+def share_right(flags: Flags) -> float:
+    """Share of the tokens that are right."""
+    return sum(flags) / len(flags)
+
+
+CREDIT: dict[str, Callable[[Flags], float]] = {"counterfact": all_right, "zsre": share_right, "mquake": share_right}
+"""What one scored answer counts, by the data set's `metric`."""
+
+
+def percent(values: Iterable[float]) -> float | None:
+    """100 × mean; None when there is nothing to average."""
+    values = list(values)
+    return 100 * statistics.fmean(values) if values else None
+
+
+def accuracy(answers: Iterable[Flags], metric: str) -> float | None:
+    """Mean credit of single answers, one per fact, in percent."""
+    return percent(CREDIT[metric](flags) for flags in answers)
+
+
+def accuracy_of_groups(groups: Iterable[Sequence[Flags]], metric: str) -> float | None:
+    """Mean over facts of the mean credit over a fact's prompts, in percent; facts without prompts do not count."""
+    return percent(statistics.fmean(CREDIT[metric](flags) for flags in group) for group in groups if group)
+
+
+def success(pairs: Iterable[tuple[float, float]]) -> dict[str, float | None]:
+    """(P(true), P(new)) per fact → the share with P(true) < P(new) and the mean of P(new) − P(true), in percent."""
+    pairs = list(pairs)
+    return {
+        "success": percent(float(true < new) for true, new in pairs),
+        "difference": percent(new - true for true, new in pairs),
+    }
+
+
+def normalise(text: str) -> str:
+    """Lower-case words separated by single spaces, punctuation and articles left out."""
+    words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
+    return " ".join(word for word in words if word not in ("a", "an", "the"))
+
+
+def answers_question(generated: str, answers: Iterable[str]) -> bool:
+    """Whether the first line of a generated text names one of the answers as a whole word or words."""
+    lines = generated.strip().splitlines()
+    said = f" {normalise(lines[0])} " if lines else " "
+    return any(f" {normalise(answer)} " in said for answer in answers if normalise(answer))
+
+
+def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float] | None:
+    """Mean and population standard deviation over seeds; None when no seed has a value."""
+    known = [value for value in values if value is not None]
+    return (statistics.fmean(known), statistics.pstdev(known)) if known else None

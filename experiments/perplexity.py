@@ -1,0 +1,140 @@
+"""Perplexity of a model on a text: WikiText-2 in strides, the published 100-token protocol, or held-out documents.
+
+Shape letters: L positions that are read, V vocabulary.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import world
+from dsets.corpus import Corpus
+from experiments.scoring import LOGITS_AT_ONCE
+from util.errors import UserError
+from util.hooks import frozen
+from util.modeling import WORLD, final_hidden, max_length, project
+from util.tokens import Batch, batches, encode, pad
+
+KINDS = ("auto", "wikitext2", "paper", "heldout", "none")
+WIKITEXT2 = "wikitext2_test.txt"
+WINDOW = 2048
+PAPER_DOCUMENTS, PAPER_TOKENS = 20, 100
+
+
+def choose(kind: str, model_name: str, data_dir: Path) -> str:
+    """What ``auto`` means: held-out text for the embedded model; else WikiText-2, the default protocol."""
+    if kind not in KINDS:
+        raise UserError(f"--ppl {kind!r}; use one of {', '.join(KINDS)}")
+    if kind != "auto":
+        return kind
+    return "heldout" if model_name == WORLD else "wikitext2"
+
+
+def perplexity(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    kind: str,
+    *,
+    data_dir: Path,
+    batch_tokens: int,
+    corpus: Corpus | None = None,
+    progress: bool = False,
+) -> float | None:
+    """Perplexity by one of KINDS (not ``auto``, see `choose`); None for ``none``, infinite where it overflows.
+
+    ``paper`` reads the statistics corpus. Raises UserError when the text is missing.
+    """
+    if kind == "none":
+        return None
+    if kind == "paper":
+        return _paper(model, tokenizer, corpus)
+    if kind == "heldout":
+        rows = [encode(tokenizer, text) for text in world.heldout_documents()]
+        return _mean_over(model, [(row, 1) for row in rows], batch_tokens, progress)
+    return _mean_over(model, _windows(model, encode(tokenizer, _wikitext2(data_dir))), batch_tokens, progress)
+
+
+def _wikitext2(data_dir: Path) -> str:
+    """The raw test split: a local text file, else fetched through `datasets`."""
+    path = data_dir / WIKITEXT2
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        rows = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test")["text"]
+    except (DatasetNotFoundError, OSError) as error:
+        raise UserError(
+            f"WikiText-2 is neither at {path} nor to be had from the hub ({type(error).__name__}); put the raw test split "
+            "there as one text file, or choose --ppl paper or --ppl none"
+        ) from error
+    return "\n\n".join(rows)
+
+
+def _windows(model: PreTrainedModel, ids: list[int]) -> list[tuple[list[int], int]]:
+    """(tokens, first scored index): windows of the model's length at half-window strides, every token scored once."""
+    window = max_length(model, WINDOW)
+    stride = max(1, window // 2)
+    result, scored = [], 1
+    for start in range(0, max(1, len(ids) - window + stride), stride):
+        end = min(start + window, len(ids))
+        result.append((ids[start:end], scored - start))
+        scored = end
+    return result
+
+
+def _mean_over(model, rows: Sequence[tuple[list[int], int]], batch_tokens: int, progress: bool) -> float:
+    """exp of the token-weighted mean NLL; a row's first token is context (BOS where the tokenizer has one)."""
+    rows = [(ids, first) for ids, first in rows if len(ids) > first]
+    if not rows:
+        raise UserError("the perplexity text is shorter than two tokens; name another --ppl")
+    total, count = 0.0, 0
+    with tqdm(total=len(rows), desc="perplexity", disable=not progress, leave=False) as bar:
+        for group in batches([len(ids) for ids, _ in rows], batch_tokens):
+            chosen = [rows[i] for i in group]
+            nll = _nll(model, [ids for ids, _ in chosen], [first for _, first in chosen])
+            total, count = total + sum(nll), count + len(nll)
+            bar.update(len(group))
+    return _exp(total / count)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _nll(model: PreTrainedModel, rows: list[list[int]], first: list[int]) -> list[float]:
+    """NLL of every token from index `first` of its row on; the vocabulary is held for some positions at a time."""
+    batch: Batch = pad(rows, device=model.device)
+    places = [(i, t) for i, row in enumerate(rows) for t in range(first[i], len(row))]
+    step = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
+    values: list[float] = []
+    with torch.no_grad(), frozen(model):
+        hidden = final_hidden(model, batch)
+        for start in range(0, len(places), step):
+            row, token = torch.tensor(places[start : start + step], device=hidden.device).T
+            logits_LV = project(model, hidden[row, token - 1])
+            labels = batch.input_ids[row, token].to(logits_LV.device)
+            values += torch.nn.functional.cross_entropy(logits_LV, labels, reduction="none").tolist()
+    return values
+
+
+def _paper(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None) -> float:
+    """exp(−Σ log p / N) over the first 20 documents joined by spaces and cut at 100 tokens; N counts the first token too.
+
+    The published protocol, which divides by one token more than it scores and reads 100 tokens: for comparison only.
+    """
+    if corpus is None:
+        raise UserError(
+            "--ppl paper reads the statistics corpus, and this method has none; use --ppl wikitext2 or none"
+        )
+    documents: Iterable[str] = islice(iter(corpus.documents), PAPER_DOCUMENTS)
+    ids = encode(tokenizer, " ".join(documents))[:PAPER_TOKENS]
+    if len(ids) < 2:
+        raise UserError(f"corpus {corpus.name} has fewer than two tokens; --ppl paper needs text")
+    return _exp(sum(_nll(model, [ids], [1])) / len(ids))

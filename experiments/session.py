@@ -1,0 +1,165 @@
+"""A loaded model and everything about it that several runs can share."""
+
+import argparse
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+import dsets
+from dsets.corpus import Corpus, load_corpus
+from dsets.splits import Draw
+from experiments.measure import measure
+from experiments.perplexity import choose, perplexity
+from util import modeling, paths
+from util.editing.contexts import Templates, generate
+from util.editing.statistics import CorpusMoments
+from util.hparams import MomentHParams
+from util.runs import Stopwatch, write_json
+
+SCORING_VERSION = 1
+"""Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
+
+
+@dataclass
+class Session:
+    """One model, unedited between runs, and what was measured on it: data sets, templates, moments, Base.
+
+    flags: the command line (model and run flags). Everything in here is made once and reused.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    flags: argparse.Namespace
+    seconds_load: float
+    batch_tokens: int
+    weights: str
+    kept: dict[tuple, object] = field(default_factory=dict)
+
+    @property
+    def world(self) -> bool:
+        """Whether this is the embedded model, whose data sets are the embedded world's."""
+        return self.flags.model_name == modeling.WORLD
+
+    @property
+    def progress(self) -> bool:
+        return not self.flags.quiet
+
+    def _once(self, key: tuple, make):
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+    def dataset(self, ds_name: str) -> dsets.Dataset:
+        """The data set of that name or path."""
+        flags = self.flags
+        return self._once(
+            ("dataset", ds_name),
+            lambda: dsets.load(ds_name, flags.data_dir, world=self.world, size_limit=flags.dataset_size_limit),
+        )
+
+    def templates(self, seed: int) -> Templates:
+        """Context templates of that seed."""
+        return self._once(("templates", seed), lambda: generate(self.model, self.tokenizer, seed))
+
+    def corpus(self, hparams: MomentHParams) -> Corpus:
+        """The statistics corpus."""
+        name, count = hparams.mom2_dataset, hparams.mom2_n_samples
+        return self._once(("corpus", name, count), lambda: load_corpus(name, count, data_dir=self.flags.data_dir))
+
+    def moments(self, hparams: MomentHParams) -> CorpusMoments:
+        """Moments of the edited modules, measured (or read) here and now, on the unedited model."""
+        modules = tuple(hparams.rewrite_modules())
+
+        def make() -> CorpusMoments:
+            moments = CorpusMoments(
+                self.model,
+                self.tokenizer,
+                modules,
+                self.corpus(hparams),
+                dtype=hparams.mom2_dtype,
+                cache_dir=paths.stats_dir(),
+                batch_tokens=self.flags.batch_tokens,
+                progress=self.progress,
+            )
+            dict(moments)
+            return moments
+
+        return self._once(("moments", hparams.mom2_dataset, hparams.mom2_n_samples, hparams.mom2_dtype, modules), make)
+
+    def measured(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
+        """Scores of the model as it is: {"summary", "forget", "retain", "same_subject"}, ready for JSON."""
+        found = measure(
+            self.model,
+            self.tokenizer,
+            draw,
+            dataset.metric,
+            batch_tokens=self.batch_tokens,
+            retain=retain,
+            progress=self.progress,
+        )
+        facts = {name: [fact.row() for fact in getattr(found, name)] for name in ("forget", "retain", "same_subject")}
+        return {"summary": found.summary() | {"ppl": self.perplexity(corpus)}, **facts}
+
+    def perplexity(self, corpus: Corpus | None) -> float | None:
+        """Perplexity of the model as it is, by the protocol of ``--ppl``."""
+        data_dir = paths.data_dir(self.flags.data_dir)
+        return perplexity(
+            self.model,
+            self.tokenizer,
+            choose(self.flags.ppl, self.flags.model_name, data_dir),
+            data_dir=data_dir,
+            batch_tokens=self.batch_tokens,
+            corpus=corpus,
+            progress=self.progress,
+        )
+
+    def base(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
+        """`measured` on the unedited model: once per draw, and with ``--use_cache`` once for all runs."""
+        key = {
+            "version": SCORING_VERSION,
+            "weights": self.weights,
+            "data": dataset.digest,
+            "metric": dataset.metric,
+            "forget": [record.case_id for record in draw.forget],
+            "retain": [record.case_id for record in draw.retain],
+            "with_retain": retain,
+            "ppl": [self.flags.ppl, corpus.digest if corpus and self.flags.ppl == "paper" else None],
+        }
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        path = paths.results_dir(self.flags.results_dir) / ".base" / f"{name}.json"
+
+        def make() -> dict[str, object]:
+            if self.flags.use_cache and path.is_file():
+                return json.loads(path.read_text(encoding="utf-8"))["scores"]
+            scores = self.measured(dataset, draw, corpus, retain=retain)
+            if self.flags.use_cache:
+                write_json(path, {"key": key, "scores": scores})
+            return scores
+
+        return self._once(("base", name), make)
+
+    def release(self) -> None:
+        """With ``--conserve_memory``: give unused GPU memory back."""
+        if self.flags.conserve_memory and self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def open_session(flags: argparse.Namespace) -> Session:
+    """Load the model that the flags name. Raises UserError when it cannot be had."""
+    watch = Stopwatch()
+    with watch.stage("load"):
+        model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
+        weights = modeling.weights_hash(model)
+    batch_tokens = flags.batch_tokens or modeling.default_batch_tokens(model)
+    return Session(model, tokenizer, flags, watch.seconds["load"], batch_tokens, weights)
+
+
+def hparams_path(flags: argparse.Namespace, alg_name: str) -> Path:
+    """``--hparams_fname``: a path, or a file in hparams/<alg_name>/; by default the one named after the model."""
+    name = flags.hparams_fname or f"{Path(flags.model_name).name}.json"
+    beside = paths.hparams_dir() / alg_name / name
+    return Path(name) if not beside.is_file() and Path(name).is_file() else beside

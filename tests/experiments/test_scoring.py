@@ -1,0 +1,69 @@
+import math
+
+import pytest
+import torch
+
+from experiments import scoring
+from experiments.scoring import Score, score
+from util.tokens import encode, target_ids
+
+QUESTIONS = [
+    ("The mother tongue of Danielle Darrieux is", "French"),
+    ("The mother tongue of Danielle Darrieux is", "Polish and a half"),
+    ("The mother tongue of Danielle Darrieux is", "<EOS>"),
+    ("Ada", "Lovelace was born"),
+    ("Ada", "Lovelace"),
+    ("", "London"),
+    ("Łukasz Żółć speaks", "東京"),
+]
+
+
+def one_by_one(model, tok, prompt, answer):
+    prompt_ids, answer_ids = encode(tok, prompt), target_ids(tok, answer)
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([prompt_ids + answer_ids])).logits[0, len(prompt_ids) - 1 : -1]
+    log_probs = logits.float().log_softmax(-1)[torch.arange(len(answer_ids)), answer_ids]
+    return [int(i) == a for i, a in zip(logits.argmax(-1), answer_ids, strict=True)], log_probs
+
+
+@pytest.mark.parametrize("budget", [1, 40, 10_000])
+@pytest.mark.parametrize("logits_at_once", [1, 1 << 26])
+def test_batches_equal_one_by_one(tiny, family, budget, logits_at_once, monkeypatch):
+    monkeypatch.setattr(scoring, "LOGITS_AT_ONCE", logits_at_once)
+    model, tok = tiny
+    questions = [q for q in QUESTIONS if q[0] or family == "llama"]
+    found = score(model, tok, [*questions, *questions], batch_tokens=budget)
+    assert set(found) == set(questions)
+    for (prompt, answer), result in found.items():
+        correct, log_probs = one_by_one(model, tok, prompt, answer)
+        assert list(result.correct) == correct
+        torch.testing.assert_close(torch.tensor(result.log_probs), log_probs, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_that_says_the_answer_is_right(tiny):
+    model, tok = tiny
+    prompt = encode(tok, "Ada Lovelace")
+    with torch.no_grad():
+        said = model(input_ids=torch.tensor([prompt])).logits[0, -1].argmax().item()
+    right = scoring._Item(("p", "a"), tuple(prompt), len(prompt) - 1, [said])
+    hosted = scoring._host([right])
+    with torch.no_grad():
+        hidden = scoring.final_hidden(model, scoring.pad([right.row]))
+    assert scoring._read(model, hidden, list(hosted.values()))["p", "a"].correct == (True,)
+
+
+def test_a_prompts_answers_share_its_pass(tiny, monkeypatch):
+    model, tok = tiny
+    rows, real = [], scoring.final_hidden
+    monkeypatch.setattr(scoring, "final_hidden", lambda m, batch: rows.append(len(batch.input_ids)) or real(m, batch))
+    score(model, tok, QUESTIONS[:5], batch_tokens=10_000)
+    assert sum(rows) == 3 < len(QUESTIONS[:5])
+
+
+def test_no_questions(tiny):
+    assert score(*tiny, [], batch_tokens=10) == {}
+
+
+def test_score_properties():
+    result = Score((True, False), (math.log(0.5), math.log(0.125)))
+    assert (result.all_right, result.share_right, result.probability) == (0.0, 0.5, pytest.approx(0.25))

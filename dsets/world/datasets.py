@@ -64,15 +64,15 @@ def _counterfact(world: World, rng: random.Random) -> list[dict]:
 
 
 def _counterfact_record(case_id: int, fact: Fact, shared: Shared, rng: random.Random) -> dict:
-    """The prompt may be any template of the relation; the paraphrases are never trained for this fact."""
+    """The paraphrases are never trained for this fact; the prompt, any other template, may be or not."""
     new = _other_object(fact, shared, rng)
     neighbors = [other for other in shared[fact.relation.name, fact.object] if other.subject != fact.subject]
-    prompt = rng.randrange(len(fact.relation.templates))
-    untrained = [index for index in fact.untrained_templates() if index != prompt]
+    paraphrases = _choose(fact.untrained_templates(), PARAPHRASES, rng)
+    prompt = rng.choice([index for index in range(len(fact.relation.templates)) if index not in paraphrases])
     return {
         "case_id": case_id,
         "requested_rewrite": _rewrite(fact, fact.relation.templates[prompt], new),
-        "paraphrase_prompts": [_fill(fact, index) for index in _choose(untrained, PARAPHRASES, rng)],
+        "paraphrase_prompts": [_fill(fact, index) for index in paraphrases],
         "neighborhood_prompts": _prompts(_choose(neighbors, NEIGHBORS, rng), rng),
         "attribute_prompts": _prompts(_choose(shared[fact.relation.name, new], ATTRIBUTES, rng), rng),
         "generation_prompts": [_fill(fact, index) for index in _choose(fact.templates, GENERATIONS, rng)],

@@ -33,7 +33,13 @@ class Fact:
     questions: tuple[int, ...]
 
     def untrained_templates(self) -> tuple[int, ...]:
-        return tuple(index for index in range(len(self.relation.templates)) if index not in self.templates)
+        """Those never trained for this fact, not even as a part of another ("{} speaks", "At home, {} speaks")."""
+        trained = [self.relation.templates[index] for index in self.templates]
+        return tuple(
+            index
+            for index, template in enumerate(self.relation.templates)
+            if not any(template in other for other in trained)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,45 +18,27 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from dsets import Record
-from experiments.scoring import LOGITS_AT_ONCE, score
-from util.editing.finetuning import Row, log_likelihoods
+from experiments.scoring import LOGITS_AT_ONCE
+from experiments.tracing.facts import Fact
+from util.editing.finetuning import log_likelihoods
 from util.hooks import by_row, capture, frozen, patch, replaced
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
-from util.tokens import batches, subject_span, target_ids
+from util.tokens import batches
 
 STATE, MLP, ATTENTION = KINDS = ("state", "mlp", "attention")
 """What is put back: a layer's whole output, or what the MLPs or the attention of a window of layers add."""
 
 
-@dataclass(frozen=True)
-class Fact:
-    """row: the prompt and the answer's tokens whose probability is read. prompt: tokens of the prompt. first, last: the
-    subject's."""
-
-    case_id: int | str
-    row: Row
-    prompt: int
-    first: int
-    last: int
-
-    def traced(self) -> range:
-        """The positions where putting something back can have an effect."""
-        return range(self.first, self.prompt)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """noise: standard deviation of the blur, in standard deviations of the subjects' embeddings. samples: blurs a fact.
-    window: layers whose MLP or attention is put back together. whole_answer: read all tokens of the answer, not the
-    first alone. batch_tokens: padded tokens of a batch."""
+    window: layers whose MLP or attention is put back together. batch_tokens: padded tokens of a batch."""
 
     noise: float = 3.0
     samples: int = 10
     window: int = 1
-    whole_answer: bool = False
     seed: int = 0
     batch_tokens: int = 8192
 
@@ -70,39 +52,6 @@ class Traced:
     corrupted: float
     restored_PL: Mapping[str, torch.Tensor]
     positions: Sequence[int]
-
-
-def known_facts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    records: Sequence[Record],
-    limit: int,
-    settings: Settings,
-) -> tuple[list[Fact], int]:
-    """Up to `limit` facts whose answer is the model's argmax, and how many were tried. Records are taken in order."""
-    found: list[Fact] = []
-    tried = 0
-    while len(found) < limit and tried < len(records):
-        some = records[tried : tried + 2 * limit]
-        scores = score(
-            model, tokenizer, [(one.text, one.target_true) for one in some], batch_tokens=settings.batch_tokens
-        )
-        for record in some:
-            tried += 1
-            correct = scores[record.text, record.target_true].correct
-            if all(correct) if settings.whole_answer else correct[0]:
-                found.append(as_fact(tokenizer, record, settings.whole_answer))
-            if len(found) == limit:
-                break
-    return found, tried
-
-
-def as_fact(tokenizer: PreTrainedTokenizerBase, record: Record, whole_answer: bool = False) -> Fact:
-    """Tokenise a record, with the answer's first token or all of them."""
-    ids, first, last = subject_span(tokenizer, record.prompt, record.subject)
-    answer = target_ids(tokenizer, record.target_true)
-    answer = answer if whole_answer else answer[:1]
-    return Fact(record.case_id, Row(ids + answer[:-1], answer), len(ids), first, last)
 
 
 def default_window(model: PreTrainedModel) -> int:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dsets import Record
-from experiments.tracing import KINDS, Settings, as_fact, default_window, known_facts, trace, window
+from experiments.tracing.facts import as_fact, known_facts
+from experiments.tracing.runs import KINDS, Settings, default_window, trace, window
 from tests.families import build
 from tests.tiny import TINY, tokenizer
 from util.editing.finetuning import Row
@@ -143,7 +144,7 @@ def test_known_facts_are_those_whose_answer_is_the_argmax():
         model.transformer.ln_f.bias.fill_(1)
         model.transformer.wte.weight.zero_()[target_ids(tok, "the")[0]] = 1
     for whole, limit, expected, tried in ((False, 9, [3, 4], 5), (True, 9, [4], 5), (False, 1, [3], 4)):
-        facts, seen = known_facts(model, tok, records, limit, Settings(whole_answer=whole))
+        facts, seen = known_facts(model, tok, records, limit, whole_answer=whole, batch_tokens=100)
         assert [fact.case_id for fact in facts] == expected and seen == tried
 
 

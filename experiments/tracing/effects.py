@@ -1,0 +1,52 @@
+"""Indirect effects averaged over facts, and the layers they speak for.
+
+Shape letters: F facts, P positions, L layers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from experiments.tracing.facts import PLACES, SUBJECT_LAST
+from experiments.tracing.runs import ATTENTION, MLP, STATE, Traced
+
+
+def mean_effects(found: Sequence[Traced], kind: str) -> dict[str, dict | None]:
+    """Place → {"facts": how many have such a token, "effect", "standard_error": per layer}; None where none has.
+
+    The effect is the gain in probability over the blurred runs; a fact's tokens at one place are averaged first.
+    """
+    gains = [one.restored_PL[kind].double() - one.corrupted for one in found]
+    return {place: _mean([_at(place, one, gain) for one, gain in zip(found, gains, strict=True)]) for place in PLACES}
+
+
+def _at(place: str, one: Traced, gain_PL: torch.Tensor) -> torch.Tensor | None:
+    rows = [row for row, position in enumerate(one.positions) if one.fact.place(position) == place]
+    return gain_PL[rows].mean(0) if rows else None
+
+
+def _mean(effects: Sequence[torch.Tensor | None]) -> dict | None:
+    present = [effect for effect in effects if effect is not None]
+    if not present:
+        return None
+    effect_FL = torch.stack(present)
+    error = effect_FL.std(0, correction=0) / max(1, len(present) - 1) ** 0.5
+    return {"facts": len(present), "effect": effect_FL.mean(0).tolist(), "standard_error": error.tolist()}
+
+
+def how_many_layers(depth: int) -> int:
+    """Layers that an edit is spread over: a tenth of the depth, at least 1, at most 3 (as the published settings)."""
+    return min(3, max(1, round(depth / 10)))
+
+
+def suggested_layers(effects: dict[str, dict[str, dict | None]]) -> tuple[list[int], str]:
+    """The neighbouring layers whose effect at the subject's last token is largest in sum, and the kind it is read from.
+
+    effects: kind → `mean_effects`. The MLPs' are read where they were traced, because an edit changes an MLP; else the
+    states', else the attention's.
+    """
+    kind = next(kind for kind in (MLP, STATE, ATTENTION) if kind in effects)
+    effect_L = torch.tensor(effects[kind][SUBJECT_LAST]["effect"])
+    count = how_many_layers(len(effect_L))
+    first = int(effect_L.unfold(0, count, 1).sum(1).argmax())
+    return list(range(first, first + count)), kind

@@ -1,0 +1,171 @@
+"""causal_trace.py from the command line, and what it makes of the numbers."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from dsets import Record
+from experiments import causal_trace
+from experiments.tracing import heatmap
+from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
+from experiments.tracing.facts import PLACES, SUBJECT_LAST, Fact, as_fact
+from experiments.tracing.runs import Traced
+from tests.experiments.known import saved
+from tests.tiny import TINY, tokenizer
+from util.editing.finetuning import Row
+from util.errors import UserError
+
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.fixture
+def asked(tmp_path, family):
+    """Flags for a tiny model that knows a few facts."""
+    model, facts = saved(*TINY[family](), tmp_path, 6)
+    return [
+        "--model_name=tiny",
+        f"--model_path_dir={model.parent}",
+        f"--ds_name={facts}",
+        "--facts=5",
+        "--samples=2",
+        f"--output={tmp_path / 'out'}",
+    ]
+
+
+def test_numbers_heat_map_and_suggestion(asked, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    causal_trace.main(asked)
+    report = json.loads((tmp_path / "out" / "tiny_facts_seed0.json").read_text())
+    assert (tmp_path / "out" / "tiny_facts_seed0.png").read_bytes().startswith(PNG)
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".png"]
+    assert report["facts"] == len(report["case_ids"]) == 5 and report["settings"]["samples"] == 2
+    assert report["total_effect"] == pytest.approx(report["clean"] - report["blurred"])
+    for kind in ("state", "mlp", "attention"):
+        assert list(report["effects"][kind]) == list(PLACES)
+        assert len(report["effects"][kind][SUBJECT_LAST]["effect"]) == 4
+    # at the prompt's last token the last layer's state is the whole clean answer
+    ends = report["effects"]["state"]["last token"]
+    assert ends["effect"][-1] == pytest.approx(report["total_effect"], rel=1e-4) or ends["facts"] < 5
+    printed = capsys.readouterr().out
+    assert f"suggested layers: {report['suggested_layers'][0]}\n" in printed and "last subject token" in printed
+
+
+def test_a_seed_gives_the_same_numbers_and_another_does_not(asked, tmp_path):
+    found = []
+    for seed, batch_tokens in ((1, "auto"), (1, "40"), (2, "auto")):
+        causal_trace.main(
+            [*asked, "--quiet", "--skip_plot", "--kinds=mlp", f"--seed={seed}", f"--batch_tokens={batch_tokens}"]
+        )
+        report = json.loads((tmp_path / "out" / f"tiny_facts_seed{seed}.json").read_text())
+        found.append(torch.tensor(report["effects"]["mlp"][SUBJECT_LAST]["effect"]))
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-3)
+    assert not torch.allclose(found[0], found[2], atol=1e-5)
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_what_cannot_be_done_is_said(asked, tmp_path, monkeypatch):
+    for flags, words in (
+        (["--facts=0"], "--facts 0"),
+        (["--noise=-1"], "--noise -1"),
+        (["--noise=nan"], "--noise nan"),
+        (["--window=0"], "--window 0"),
+        (["--kinds", "magic"], "magic"),
+        (["--ds_name", str(unknown(tmp_path))], "knows none of the 1 facts"),
+    ):
+        with pytest.raises(UserError, match=words):
+            causal_trace.main([*asked, "--skip_plot", *flags])
+    monkeypatch.setattr(causal_trace, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="requirements-extra.txt"):
+        causal_trace.main(asked)
+    assert not (tmp_path / "out").exists()
+
+
+def unknown(folder):
+    path = folder / "unknown.json"
+    path.write_text(json.dumps([{"prompt": "{} is", "subject": "Ada", "target_true": "東京"}]), encoding="utf-8")
+    return path
+
+
+def test_the_trace_itself_needs_no_matplotlib(asked, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    causal_trace.main([*asked, "--quiet", "--skip_plot"])
+    assert (tmp_path / "out" / "tiny_facts_seed0.json").exists()
+
+
+# --- places and means
+
+
+@pytest.mark.parametrize(
+    ("prompt", "subject", "places"),
+    [
+        ("{} is", "Ada Lovelace of London", [0, 1, 1, 2, 5]),
+        ("So {} is now", "Ada Lovelace", [0, 2, 3, 5]),
+        ("So {} is here and now", "Ada", [2, 3, 4, 4, 5]),
+        ("Here is {}", "Ada Lovelace", [0, 2]),
+    ],
+)
+def test_places(prompt, subject, places):
+    """One token a word, so that the places can be read off."""
+    words = prompt.replace("{}", subject).split()
+    first = prompt.split().index("{}")
+    fact = Fact(0, Row([0] * len(words), [0]), len(words), first, first + len(subject.split()) - 1)
+    assert [PLACES.index(fact.place(position)) for position in fact.traced()] == places
+
+
+def test_a_record_as_a_fact():
+    tok = tokenizer(bos=True, pad=False)
+    record = Record(case_id=3, prompt="It is {} who plays", subject="Ada Lovelace", target_true="violin music")
+    first, whole = as_fact(tok, record), as_fact(tok, record, whole_answer=True)
+    assert tok.decode(whole.row.ids[whole.first : whole.last + 1]).strip() == "Ada Lovelace"
+    assert tok.decode(whole.row.ids[: whole.prompt], skip_special_tokens=True) == record.text
+    assert (
+        tok.decode(whole.row.answer) == " violin music"
+        and len(whole.row.ids) == whole.prompt + len(whole.row.answer) - 1
+    )
+    assert first.row.answer == whole.row.answer[:1] and len(first.row.ids) == first.prompt
+
+
+def fact(length, first, last):
+    return Fact(0, Row([0] * length, [0]), length, first, last)
+
+
+def test_means_are_over_facts_and_within_a_fact_over_tokens():
+    one = Traced(
+        fact(5, 0, 3),
+        0.9,
+        0.1,
+        {"mlp": torch.tensor([[0.1, 0.2], [0.3, 0.1], [0.5, 0.1], [0.4, 0.1], [0.9, 0.9]])},
+        range(5),
+    )
+    other = Traced(fact(2, 0, 0), 0.9, 0.2, {"mlp": torch.tensor([[0.5, 0.2], [0.2, 0.2]])}, range(2))
+    means = mean_effects([one, other], "mlp")
+    assert means["middle subject tokens"]["effect"] == pytest.approx([0.3, 0.0], abs=1e-6)
+    assert means[SUBJECT_LAST]["effect"] == pytest.approx([0.3, 0.0], abs=1e-6) and means[SUBJECT_LAST]["facts"] == 2
+    assert means[SUBJECT_LAST]["standard_error"] == pytest.approx([0.0, 0.0], abs=1e-7)
+    assert means["last token"]["effect"] == pytest.approx([0.4, 0.4]) and means["further tokens"] is None
+    assert means["last token"]["standard_error"] == pytest.approx([0.4, 0.4])
+
+
+@pytest.mark.parametrize(("depth", "count"), [(1, 1), (4, 1), (12, 1), (16, 2), (28, 3), (32, 3), (36, 3), (80, 3)])
+def test_number_of_layers(depth, count):
+    assert how_many_layers(depth) == count
+
+
+def test_the_best_neighbours_are_suggested():
+    peak = [0.0] * 10 + [0.9] + [0.0] * 8 + [0.5, 0.6, 0.5] + [0.0] * 8
+    effects = {SUBJECT_LAST: {"effect": peak}}
+    assert suggested_layers({"state": {SUBJECT_LAST: {"effect": [1.0] * 30}}, "mlp": effects}) == ([19, 20, 21], "mlp")
+    assert suggested_layers({"attention": effects})[1] == "attention"
+
+
+def test_a_place_without_tokens_stays_white(tmp_path):
+    pytest.importorskip("matplotlib")
+    effects = dict.fromkeys(PLACES) | {SUBJECT_LAST: {"effect": [0.1, 0.2]}}
+    report = {"model_name": "a/b", "facts": 1, "settings": {"window": 3}, "effects": {"mlp": effects}}
+    heatmap.draw(report, tmp_path / "new" / "map.png")
+    assert (tmp_path / "new" / "map.png").read_bytes().startswith(PNG)
+    assert heatmap.title("mlp", report) == "MLPs, 3 layers together"
+    assert heatmap.title("state", report) == "one hidden state"
+    assert "(no such token)" in causal_trace.table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})

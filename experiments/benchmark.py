@@ -3,9 +3,9 @@
     python experiments/benchmark.py                        # the embedded model, 50 facts
     python experiments/benchmark.py --work targets moments --facts 20
 
-The plain forms: targets fact by fact with full forward passes and logits everywhere (kept with the tests); statistics in
-two passes per layer, a document at a time; the direct d_out × d_out solve. Both sides of a ratio run the same facts, hparams
-and threads, and their results are compared before their times are.
+The plain forms: targets fact by fact with full forward passes and logits everywhere (kept with the tests); statistics
+in two passes per layer, a document at a time; the direct d_out × d_out solve. Both sides of a ratio run the same facts,
+hparams and threads, and the difference of their results is printed beside their times.
 """
 
 import argparse

@@ -71,7 +71,7 @@ def _wikitext2(data_dir: Path) -> str:
         rows = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test")["text"]
     except (DatasetNotFoundError, OSError) as error:
         raise UserError(
-            f"WikiText-2 is neither at {path} nor to be had from the hub ({type(error).__name__}); put the raw test split "
+            f"WikiText-2 is neither at {path} nor to be had from the hub ({type(error).__name__}); put its raw test split "
             "there as one text file, or choose --ppl paper or --ppl none"
         ) from error
     return "\n\n".join(rows)
@@ -125,7 +125,7 @@ def _nll(model: PreTrainedModel, rows: list[list[int]], first: list[int]) -> lis
 
 
 def _paper(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None) -> float:
-    """exp(−Σ log p / N) over the first 20 documents joined by spaces and cut at 100 tokens; N counts the first token too.
+    """exp(−Σ log p / N) over the first 20 documents joined by spaces, cut at 100 tokens; N counts the first token too.
 
     The published protocol, which divides by one token more than it scores and reads 100 tokens: for comparison only.
     """

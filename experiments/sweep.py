@@ -1,16 +1,19 @@
-"""A grid of runs in one process per model: methods × data sets × seeds. The model is loaded once.
+"""A grid of runs in one process: methods × data sets × seeds, or one method's variants. The model is loaded once.
 
     python experiments/sweep.py --methods ZeroUnlearn MEMIT --datasets mcf zsre mquake --seeds 0 1 2
+    python experiments/sweep.py --preset ablation --datasets mcf
 
-Edited weights are put back bit by bit between runs, Base is scored once per data set and seed, and runs that are finished
-already (same method, model, data set, seed, counts and hparams) are not done again. Prints the table and where the report is.
+Edited weights are put back bit by bit between runs, Base is scored once per data set and seed, and runs that are
+finished already (same method, model, data, seed, counts, hparams and flags) are not done again. Prints the table and
+where the report is.
 """
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -23,33 +26,51 @@ from experiments.registry import METHODS
 from experiments.session import Session, open_session
 from experiments.table import markdown
 from experiments.unlearn import read_hparams, run, runs_of
+from experiments.variants import PRESETS, Variant, plain
 from util import paths
 from util.errors import UserError
 from util.hparams import HParams
 from util.runs import Parser, cli, write_json, write_text
 
-log = logging.getLogger("zerounlearn")
+DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "dataset_size_limit", "dtype")
+"""Flags beside the task's own that change a run's numbers."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Do the runs that are missing, then write and print the report."""
     flags = parse(argv)
     check(flags)
-    methods = method_names(flags.methods)
-    hparams = {name: read_hparams(flags, name) for name in methods}
+    variants = rows(flags)
+    planned = [(variant, with_flags(flags, variant)) for variant in variants]
+    hparams = [variant.changed(read_hparams(own, variant.alg_name)) for variant, own in planned]
     session = open_session(flags)
-    tasks = [Task(name, data, seed) for data in flags.datasets for seed in flags.seeds for name in methods]
+    grid = list(product(flags.datasets, flags.seeds, zip(planned, hparams, strict=True)))
     summaries = []
-    with tqdm(tasks, desc="runs", disable=flags.quiet) as bar:
-        for task in bar:
-            bar.set_postfix_str(f"{task.alg_name} {task.ds_name} seed {task.seed}")
-            summaries.append(
-                finished(session, task, hparams[task.alg_name]) or run(session, task, hparams[task.alg_name])[1]
-            )
-    table = markdown(summaries, methods)
+    with tqdm(grid, desc="runs", disable=flags.quiet) as bar:
+        for data, seed, ((variant, own), settings) in bar:
+            bar.set_postfix_str(f"{variant.label} {data} seed {seed}")
+            task, own_session = Task(variant.alg_name, data, seed), replace(session, flags=own)
+            summary = finished(own_session, task, settings) or run(own_session, task, settings)[1]
+            summaries.append(summary | {"row": variant.label})
+    table = markdown(summaries, [variant.label for variant in variants])
     report = write_report(flags, table, summaries)
     print(table if flags.quiet else f"\n{table}")
     print(f"\nreport: {report}")
+
+
+def rows(flags: argparse.Namespace) -> list[Variant]:
+    """What the table's rows are: the methods, or with ``--preset`` the variants of one."""
+    methods = method_names(flags.methods)
+    if flags.preset is None:
+        return plain(methods)
+    if len(methods) != 1:
+        raise UserError(f"--preset {flags.preset} varies one method; --methods names {len(methods)}")
+    return PRESETS[flags.preset](methods[0], read_hparams(flags, methods[0]))
+
+
+def with_flags(flags: argparse.Namespace, variant: Variant) -> argparse.Namespace:
+    """The command line as the variant has it."""
+    return argparse.Namespace(**vars(flags) | variant.flags)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,6 +80,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--datasets", nargs="+", default=["mcf", "zsre", "mquake"], help="names or files, as in evaluate.py"
     )
+    parser.add_argument("--preset", choices=list(PRESETS), help="vary one method instead (the paper's ablations)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
         "--report", help="name of the report's files in the results folder (default: table)", default="table"
@@ -79,25 +101,18 @@ def method_names(names: Sequence[str]) -> list[str]:
 
 
 def finished(session: Session, task: Task, hparams: HParams) -> dict | None:
-    """The summary of a finished run of the same task, with the same hparams, flags, model and data; None if there is none."""
-    wanted = json.loads(json.dumps(hparams.model_dump()))
+    """The summary of a finished run of the same task that would give the same numbers; None if there is none."""
     for folder in reversed(runs_of(session, task)):
-        if json.loads((folder / "params.json").read_text(encoding="utf-8")) != wanted:
-            continue
         evidence = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        same_model = evidence["hashes"]["weights"] == session.weights
-        same_data = evidence["hashes"]["data"] == session.dataset(task.ds_name).digest
-        if (
-            same_model
-            and same_data
-            and all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING)
-        ):
+        same = [
+            json.loads((folder / "params.json").read_text(encoding="utf-8")) == hparams.model_dump(mode="json"),
+            evidence["hashes"]["weights"] == session.weights,
+            evidence["hashes"]["data"] == session.dataset(task.ds_name).digest,
+            all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING),
+        ]
+        if all(same):
             return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return None
-
-
-DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "dataset_size_limit", "dtype")
-"""Flags beside the task's own that change a run's numbers."""
 
 
 def write_report(flags: argparse.Namespace, table: str, summaries: list[dict]) -> Path:

@@ -1,4 +1,4 @@
-"""Tables of runs: a row per method beside Base, a block per data set; mean ± population standard deviation over seeds."""
+"""Tables of runs: a row per method beside Base, a block per data set; mean ± population deviation over seeds."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,7 +18,7 @@ PPL_SHOWN = 1000
 
 
 def cell(key: str, values: Sequence[float | None]) -> str:
-    """Mean ± deviation with two decimals (one seed: the value alone); ``>1000`` for such a PPL; – where there is none."""
+    """Mean ± deviation with two decimals (one seed: the value alone); ``>1000`` for such a PPL; – where none is."""
     found = mean_and_deviation(values)
     if found is None:
         return "–"
@@ -28,31 +28,41 @@ def cell(key: str, values: Sequence[float | None]) -> str:
     return f"{mean:.2f} ± {deviation:.2f}" if len(values) > 1 else f"{mean:.2f}"
 
 
-def rows_of(summaries: Sequence[dict], methods: Iterable[str]) -> list[tuple[str, dict[str, list]]]:
-    """(row name, column → values over seeds) for one data set: Base from one run per seed, then each method."""
+def rows_of(summaries: Sequence[dict], labels: Iterable[str]) -> list[tuple[str, dict[str, list]]]:
+    """(row name, column → values over seeds) for one block: Base from one run per seed, then each row's runs."""
     by_seed = {summary["seed"]: summary for summary in summaries}
-    rows = [("Base", {key: [s["base"].get(key) for s in by_seed.values()] for key in COLUMNS})]
-    for name in methods:
-        runs = [summary for summary in summaries if summary["alg_name"] == name]
-        if runs and name != "BASE":
+    rows = [("Base", {key: [summary["base"].get(key) for summary in by_seed.values()] for key in COLUMNS})]
+    for label in dict.fromkeys(labels):
+        runs = [summary for summary in summaries if summary.get("row", summary["alg_name"]) == label]
+        if runs and label != "BASE":
             mark = " †" if any(run.get("collapse") for run in runs) else ""
-            rows.append((name + mark, {key: [run["unlearned"].get(key) for run in runs] for key in COLUMNS}))
+            rows.append((label + mark, {key: [run["unlearned"].get(key) for run in runs] for key in COLUMNS}))
     return rows
 
 
-def markdown(summaries: Sequence[dict], methods: Sequence[str]) -> str:
-    """One block per (model, data set), in the order of the summaries, as aligned Markdown."""
+def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
+    """One block per (model, data set, number of facts), in the order of the summaries, as aligned Markdown.
+
+    labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
+    """
     blocks = []
-    for model, data in dict.fromkeys((s["model_name"], s["ds_name"]) for s in summaries):
-        chosen = [s for s in summaries if (s["model_name"], s["ds_name"]) == (model, data)]
-        counts = " or ".join(str(count) for count in sorted({s["unlearn_num"] for s in chosen}))
-        seeds = len({s["seed"] for s in chosen})
-        title = f"{model}, {data}: {counts} facts, {seeds} seed{'s' if seeds > 1 else ''}"
-        body = [[name, *(cell(key, values[key]) for key in COLUMNS)] for name, values in rows_of(chosen, methods)]
+    for key in dict.fromkeys(map(_block, summaries)):
+        chosen = [summary for summary in summaries if _block(summary) == key]
+        seeds = len({summary["seed"] for summary in chosen})
+        title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
+        body = [[name, *(cell(key, values[key]) for key in COLUMNS)] for name, values in rows_of(chosen, labels)]
         blocks.append(f"{title}\n\n{aligned([['', *COLUMNS.values()], *body])}")
-    if any(s.get("collapse") for s in summaries):
+    if any(summary.get("collapse") for summary in summaries):
         blocks.append("† collapsed: see `collapse` in the run's summary.json.")
     return "\n\n".join(blocks)
+
+
+def _block(summary: dict) -> tuple[str, str, int]:
+    return summary["model_name"], summary["ds_name"], summary["unlearn_num"]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

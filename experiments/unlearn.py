@@ -59,7 +59,7 @@ def run(session: Session, task: Task, hparams: HParams, save_model: Path | None 
     """Do one run and return its folder and summary. The model is as before when this returns or raises.
 
     Base is scored first, then the requests are handed over (``--num_edits k``: in steps of k, scored after each), then
-    the run is written. A step that leaves the finite numbers, or a perplexity that explodes, ends the run as a collapse.
+    the run is written. A step that leaves the finite numbers, or a perplexity that explodes, ends it as a collapse.
     """
     watch, flags = Stopwatch(), session.flags
     with watch.stage("total"):
@@ -106,7 +106,7 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
             for stage, seconds in edits.seconds.items():
                 watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
             scores = scored()
-            reason = exploded(base["summary"], scores["summary"])
+            reason = broken_off(edits) or exploded(base["summary"], scores["summary"])
             yield Step(start + len(chunk), scores, edits.diagnostics, reason)
             if reason:
                 return
@@ -115,6 +115,12 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
     finally:
         for edits in reversed(done):
             edits.undo(session.model)
+
+
+def broken_off(edits: WeightEdits) -> str | None:
+    """Why a method that stops by itself before numbers break did so, or None."""
+    stopped = edits.diagnostics.get("stopped")
+    return "the method's loss left the finite numbers" if stopped == "not finite" else None
 
 
 def exploded(base: dict, after: dict) -> str | None:

@@ -111,8 +111,8 @@ class TargetHParams(LayerHParams):
 class TuningHParams(LayerHParams):
     """Settings of the gradient baselines; the weights of `layers` learn and nothing else.
 
-    lr: Adam's. num_steps: epochs over the requests, in mini-batches of batch_size. norm_constraint: largest change of any
-    single weight (published FT-L), or null for none.
+    lr: Adam's. num_steps: epochs over the requests, in mini-batches of batch_size. norm_constraint: largest change of
+    any single weight (published FT-L), or null for none.
     """
 
     lr: PositiveFloat

@@ -104,11 +104,11 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 
 
 def refuse_experts(model: PreTrainedModel) -> None:
-    """UserError for a mixture of experts: its experts see only some of the tokens, so no one key or moment is defined."""
+    """UserError for a mixture of experts: each sees only some of the tokens, so no one key or moment is defined."""
     config = model.config.get_text_config()
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise UserError(
-            f"{type(model).__name__} is a mixture of experts: each expert sees only some of the tokens, so a layer has no "
+            f"{type(model).__name__} is a mixture of experts: each sees only some of the tokens, so a layer has no "
             "single down-projection to edit; use a dense model"
         )
 

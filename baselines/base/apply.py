@@ -17,6 +17,6 @@ def apply_to_model(
     hparams: HParams,
     **_options,
 ) -> WeightEdits:
-    """No change; the edits are empty. Options of the common signature are accepted. UserError when `requests` is empty."""
+    """No change, empty edits. Options of the common signature are accepted. UserError when `requests` is empty."""
     check_requests(requests)
     return WeightEdits()

@@ -1,7 +1,8 @@
 """Second moments on disk: one safetensors file a module, named by a hash of everything that determines it.
 
 The header of a file says what it holds. Files are written under a temporary name and moved. A measurement that was
-interrupted leaves ``.partial`` files (the plain sums so far), from which the next one goes on.
+interrupted leaves ``.partial`` files (the plain sums so far), from which the next one goes on. A share of a corpus that
+is to be merged with others stays in that form, because sums add up exactly and means do not.
 """
 
 import hashlib
@@ -30,7 +31,8 @@ class MomentCache:
     """Where the moments of one model and corpus are kept.
 
     folder: None keeps nothing. weights: hash of the model's weights; corpus: the corpus's digest; dtype: of the
-    moments; longest_document: tokens after which a document was cut.
+    moments; longest_document: tokens after which a document was cut. tolerance: at which the measurement may stop
+    early, None for the whole corpus; it is part of the name, so that the two are never confused.
     """
 
     folder: Path | None
@@ -38,38 +40,44 @@ class MomentCache:
     corpus: str
     dtype: torch.dtype
     longest_document: int
+    tolerance: float | None = None
 
     def read(self, name: str, device: torch.device | str) -> torch.Tensor | None:
         """The moment (I, I) of a module; None when it is not measured yet, or (with a warning) its file is damaged."""
         loaded = self._load(name, "safetensors", device)
         return loaded[0] if loaded else None
 
-    def write(self, name: str, moment_II: torch.Tensor, count: int) -> None:
-        """Keep a finished moment over `count` tokens, and drop its partial file."""
-        self._save(name, "safetensors", moment_II, {"count": count})
-        if self.folder is not None:
-            self._path(name, "partial").unlink(missing_ok=True)
+    def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float) -> None:
+        """Keep a finished moment over `count` tokens (and what else its header is to say), and drop its partial file."""
+        self._save(name, "safetensors", moment_II, {"count": count, **facts})
+        self.drop_partial(name)
 
-    def write_partial(self, moments: dict[str, SecondMoment], documents: int) -> None:
-        """Keep the sums after so many documents."""
+    def drop_partial(self, name: str) -> None:
+        """Remove the sums of an unfinished measurement, if there are any."""
+        if self.folder is not None:
+            self.path(name, "partial").unlink(missing_ok=True)
+
+    def write_partial(self, moments: dict[str, SecondMoment], documents: int, complete: bool = False) -> None:
+        """Keep the sums after so many documents. complete: there are no more."""
         for name, moment in moments.items():
-            self._save(name, "partial", moment.sum_II, {"count": moment.count, "documents": documents})
+            facts = {"count": moment.count, "documents": documents, "complete": complete}
+            self._save(name, "partial", moment.sum_II, facts)
 
     def read_partial(
         self, names: Iterable[str], device: torch.device | str
-    ) -> tuple[dict[str, SecondMoment], int] | None:
-        """Sums as last kept and the documents they hold; None unless all modules' files are there and agree."""
+    ) -> tuple[dict[str, SecondMoment], int, bool] | None:
+        """Sums as last kept, the documents they hold, and whether that is all; None unless all modules' files agree."""
         loaded = {name: self._load(name, "partial", device) for name in names}
-        documents = {found[1]["documents"] if found else None for found in loaded.values()}
-        if None in documents or len(documents) != 1:
+        states = {(found[1]["documents"], found[1]["complete"]) if found else None for found in loaded.values()}
+        if None in states or len(states) != 1:
             return None
         moments = {}
         for name, (total, header) in loaded.items():
             moments[name] = SecondMoment(len(total), device)
             moments[name].sum_II, moments[name].count = total, header["count"]
-        return moments, documents.pop()
+        return moments, *states.pop()
 
-    def _key(self, name: str) -> dict[str, str | int]:
+    def _key(self, name: str) -> dict[str, str | float]:
         return {
             "code_version": CODE_VERSION,
             "weights": self.weights,
@@ -77,16 +85,17 @@ class MomentCache:
             "corpus": self.corpus,
             "dtype": str(self.dtype),
             "longest_document": self.longest_document,
-        }
+        } | ({} if self.tolerance is None else {"tolerance": self.tolerance})
 
-    def _path(self, name: str, ending: str) -> Path:
+    def path(self, name: str, ending: str = "safetensors") -> Path:
+        """The file of a module's moment."""
         key = hashlib.sha256(json.dumps(self._key(name), sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{key}.{ending}"
 
     def _load(self, name: str, ending: str, device) -> tuple[torch.Tensor, dict] | None:
-        if self.folder is None or not self._path(name, ending).exists():
+        if self.folder is None or not self.path(name, ending).exists():
             return None
-        path = self._path(name, ending)
+        path = self.path(name, ending)
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 header = json.loads(file.metadata()["header"])
@@ -95,11 +104,11 @@ class MomentCache:
             log.warning("statistics file %s is damaged (%s); it is measured anew", path, error)
             return None
 
-    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: dict[str, int]) -> None:
+    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: dict[str, float]) -> None:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(name, ending)
+        path = self.path(name, ending)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         header = json.dumps({"key": self._key(name), **facts}, sort_keys=True)
         save_file({"moment": tensor.cpu().contiguous()}, temporary, {"header": header})

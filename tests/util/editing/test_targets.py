@@ -5,7 +5,6 @@ from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY
 from tests.util.editing.reference import find_target
 from util.editing import targets as module_under_test
 from util.editing.targets import find_targets
-from util.errors import UserError
 from util.hparams import MomentHParams
 from util.request import Request
 
@@ -125,7 +124,7 @@ def test_a_broken_model_is_named(family):
     model, tok = TINY[family]()
     with torch.no_grad():
         model.get_submodule(MODULE_NAMES[family]["ln_f_module"]).weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="finite"):
+    with pytest.raises(FloatingPointError, match="finite"):
         search(model, tok, settings(family), ["London"] * 3)
 
 

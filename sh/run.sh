@@ -34,6 +34,6 @@ done
 
 set_up requirements.txt
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"   # threads that spin while they wait slow a shared machine down
-exec "$PYTHON" "$ROOT/experiments/sweep.py" --methods ${1//,/ } --unlearn_num "$2" --retain_num "$RETAIN_NUM" \
-    --models ${MODELS//,/ } --datasets ${DATASETS//,/ } --seeds ${SEEDS//,/ } --device "$DEVICE" \
+exec "$PYTHON" "$ROOT/experiments/grid.py" --methods ${1//,/ } --unlearn_num "$2" --retain_num "$RETAIN_NUM" \
+    --models ${MODELS//,/ } --datasets ${DATASETS//,/ } --seeds ${SEEDS//,/ } --device "$DEVICE" --eval_retain \
     ${RESULTS_DIR:+--results_dir "$RESULTS_DIR"} ${MODEL_DIR:+--model_path_dir "$MODEL_DIR" --gpus auto}

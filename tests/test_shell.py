@@ -1,4 +1,4 @@
-"""The shell scripts: wrong input before anything is installed, the choice of an environment, the grid that is started."""
+"""The shell scripts: refusals before anything is installed, the choice of an environment, the grid that is started."""
 
 import os
 import subprocess
@@ -50,11 +50,11 @@ def test_the_worlds_grid_by_default(tmp_path):
     done = run_sh("ZeroUnlearn", "50", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     script, *flags = done.stdout.splitlines()
-    assert Path(script) == root() / "experiments" / "sweep.py"
-    assert flags == (
+    assert Path(script) == root() / "experiments" / "grid.py"
+    assert " ".join(flags) == (
         "--methods ZeroUnlearn --unlearn_num 50 --retain_num 1000 --models world --datasets mcf zsre mquake "
-        "--seeds 0 1 2 --device auto"
-    ).split(" ")
+        "--seeds 0 1 2 --device auto --eval_retain"
+    )
 
 
 def test_the_published_grid_with_model_dir(tmp_path):

@@ -1,6 +1,7 @@
 """Runs that leave evidence: atomic files, run folders that appear when finished, provenance, command-line errors."""
 
 import argparse
+import glob
 import json
 import logging
 import os
@@ -83,11 +84,15 @@ class Claim:
 def run_folder(parent: Path, stem: str) -> Iterator[Claim]:
     """A folder to fill; it appears as ``<parent>/<stem>_run_<id>`` only when the block ends without an exception.
 
-    id: the next free number, three digits. Until then it is a hidden sibling, which a failure removes.
+    id: the next free number, three digits. Until then it is a hidden sibling, which a failure removes. Raises UserError
+    where no folder can be made.
     """
     claim = Claim(parent / f".partial-{stem}-{os.getpid()}")
     shutil.rmtree(claim.partial, ignore_errors=True)
-    claim.partial.mkdir(parents=True)
+    try:
+        claim.partial.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{parent} cannot be written ({error.strerror}); choose another --results_dir") from error
     try:
         yield claim
         claim.final = _move(claim.partial, parent, stem)
@@ -111,7 +116,7 @@ def _move(partial: Path, parent: Path, stem: str) -> Path:
 
 def finished_runs(parent: Path, stem: str) -> list[Path]:
     """Finished run folders of that stem, oldest id first."""
-    return sorted(path for path in parent.glob(f"{stem}_run_*") if (path / "summary.json").is_file())
+    return sorted(path for path in parent.glob(f"{glob.escape(stem)}_run_*") if (path / "summary.json").is_file())
 
 
 def provenance(device: torch.device) -> dict[str, object]:

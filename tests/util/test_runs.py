@@ -1,0 +1,129 @@
+"""Nothing half-written has a final name; what the user can mend is one line and exit code 2."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from util.errors import UserError
+from util.runs import Stopwatch, cli, finished_runs, provenance, run_folder, write_json, write_jsonl, write_text
+
+
+def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "value.json"
+    write_json(path, {"b": 1, "a": "ü"})
+    assert path.read_text(encoding="utf-8") == '{\n  "b": 1,\n  "a": "ü"\n}\n'
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(path, "other")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"b": 1, "a": "ü"}
+
+
+def test_no_nan_reaches_a_file(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x.json", {"ppl": float("nan")})
+    with pytest.raises(ValueError):
+        write_jsonl(tmp_path / "x.jsonl", [{"ppl": float("inf")}])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lines(tmp_path):
+    write_jsonl(tmp_path / "x.jsonl", [{"a": "é"}, {}])
+    assert (tmp_path / "x.jsonl").read_text(encoding="utf-8") == '{"a": "é"}\n{}\n'
+
+
+def filled(parent, stem="m_d"):
+    with run_folder(parent, stem) as claim:
+        assert claim.final is None
+        (claim.partial / "summary.json").write_text("{}")
+    assert (claim.final / "summary.json").is_file()
+
+
+def test_ids_count_up_and_leave_others_alone(tmp_path):
+    for stem in ("m_d", "m_d", "m_d2"):
+        filled(tmp_path / "ALG", stem)
+    names = sorted(path.name for path in (tmp_path / "ALG").iterdir())
+    assert names == ["m_d2_run_000", "m_d_run_000", "m_d_run_001"]
+    assert [path.name for path in finished_runs(tmp_path / "ALG", "m_d")] == ["m_d_run_000", "m_d_run_001"]
+    assert finished_runs(tmp_path / "absent", "m_d") == []
+
+
+@pytest.mark.parametrize("problem", [UserError, KeyboardInterrupt, RuntimeError])
+def test_a_run_that_fails_leaves_nothing(tmp_path, problem):
+    with pytest.raises(problem), run_folder(tmp_path, "m_d") as claim:
+        (claim.partial / "summary.json").write_text("{}")
+        assert finished_runs(tmp_path, "m_d") == []
+        raise problem
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_summary_is_not_finished(tmp_path):
+    with run_folder(tmp_path, "m_d") as claim:
+        (claim.partial / "run.json").write_text("{}")
+    assert finished_runs(tmp_path, "m_d") == []
+
+
+def test_names_are_not_patterns(tmp_path):
+    filled(tmp_path, "m[1]*_d")
+    assert [path.name for path in finished_runs(tmp_path, "m[1]*_d")] == ["m[1]*_d_run_000"]
+
+
+def test_an_id_that_another_process_took_is_not_overwritten(tmp_path):
+    filled(tmp_path)
+    with run_folder(tmp_path, "m_d") as claim:
+        (claim.partial / "summary.json").write_text("{}")
+        other = tmp_path / "m_d_run_001"
+        other.mkdir()
+        (other / "summary.json").write_text("theirs")
+    assert claim.final == tmp_path / "m_d_run_002"
+    assert (other / "summary.json").read_text() == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "line"),
+    [
+        (UserError("bad\n  thing; mend it"), 2, "error: bad thing; mend it\n"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_exit_codes(capsys, problem, code, line):
+    def main(_):
+        raise problem
+
+    with pytest.raises(SystemExit) as exit_info:
+        cli(main)
+    said = capsys.readouterr()
+    assert (exit_info.value.code, said.out) == (code, "")
+    assert said.err.startswith(line) and said.err.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback():
+    def main(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli(main)
+
+
+def test_a_results_folder_that_cannot_be_made_is_the_users_matter(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="results_dir"), run_folder(tmp_path / "file" / "ALG", "m_d"):
+        pass
+
+
+def test_the_stopwatch_adds_up():
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.stage("load"):
+            pass
+    assert list(watch.seconds) == ["load"]
+    assert watch.seconds["load"] > 0
+
+
+def test_provenance_is_json():
+    assert json.dumps(provenance(torch.device("cpu")))

@@ -1,6 +1,7 @@
 """From scores to percentages. Pure: numbers in, numbers out.
 
-A fact's scores are one flag per answer token (`Flags`). Data sets differ in what they make of them: CounterFact asks for ALL tokens of the object, zsRE and MQuAKE take the share of tokens that are right.
+A fact's scores are one flag per answer token (`Flags`). Data sets differ in what they make of them: CounterFact asks
+for ALL tokens of the object, zsRE and MQuAKE take the share of tokens that are right.
 """
 
 import statistics

@@ -3,6 +3,7 @@
 Shape letters: L positions that are read, V vocabulary.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -25,14 +26,25 @@ WIKITEXT2 = "wikitext2_test.txt"
 WINDOW = 2048
 PAPER_DOCUMENTS, PAPER_TOKENS = 20, 100
 
+log = logging.getLogger("zerounlearn")
 
-def choose(kind: str, model_name: str, data_dir: Path) -> str:
-    """What ``auto`` means: held-out text for the embedded model; else WikiText-2, the default protocol."""
-    if kind not in KINDS:
-        raise UserError(f"--ppl {kind!r}; use one of {', '.join(KINDS)}")
+
+def choose(kind: str, model_name: str, data_dir: Path, corpus: Corpus | None) -> str:
+    """What ``auto`` means: held-out text for the embedded model, else WikiText-2 where it is there or can be fetched.
+
+    Where it is not, the published protocol on the statistics corpus, or none without a corpus; a warning says so.
+    """
     if kind != "auto":
         return kind
-    return "heldout" if model_name == WORLD else "wikitext2"
+    if model_name == WORLD:
+        return "heldout"
+    try:
+        wikitext2(data_dir)
+    except UserError as error:
+        instead = "paper" if corpus else "none"
+        log.warning("%s; now --ppl %s is used", error, instead)
+        return instead
+    return "wikitext2"
 
 
 def perplexity(
@@ -56,10 +68,10 @@ def perplexity(
     if kind == "heldout":
         rows = [encode(tokenizer, text) for text in world.heldout_documents()]
         return _mean_over(model, [(row, 1) for row in rows], batch_tokens, progress)
-    return _mean_over(model, _windows(model, encode(tokenizer, _wikitext2(data_dir))), batch_tokens, progress)
+    return _mean_over(model, _windows(model, encode(tokenizer, wikitext2(data_dir))), batch_tokens, progress)
 
 
-def _wikitext2(data_dir: Path) -> str:
+def wikitext2(data_dir: Path) -> str:
     """The raw test split: a local text file, else fetched through `datasets`."""
     path = data_dir / WIKITEXT2
     if path.is_file():
@@ -71,8 +83,8 @@ def _wikitext2(data_dir: Path) -> str:
         rows = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test")["text"]
     except (DatasetNotFoundError, OSError) as error:
         raise UserError(
-            f"WikiText-2 is neither at {path} nor to be had from the hub ({type(error).__name__}); put its raw test split "
-            "there as one text file, or choose --ppl paper or --ppl none"
+            f"WikiText-2 is neither at {path} nor to be had from the hub ({type(error).__name__}); "
+            "put its raw test split there as one text file, or choose --ppl paper or --ppl none"
         ) from error
     return "\n\n".join(rows)
 

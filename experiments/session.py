@@ -106,11 +106,12 @@ class Session:
 
     def perplexity(self, corpus: Corpus | None) -> float | None:
         """Perplexity of the model as it is, by the protocol of ``--ppl``."""
-        data_dir = paths.data_dir(self.flags.data_dir)
+        flags, data_dir = self.flags, paths.data_dir(self.flags.data_dir)
+        kind = self._once(("ppl", flags.ppl), lambda: choose(flags.ppl, flags.model_name, data_dir, corpus))
         return perplexity(
             self.model,
             self.tokenizer,
-            choose(self.flags.ppl, self.flags.model_name, data_dir),
+            kind,
             data_dir=data_dir,
             batch_tokens=self.batch_tokens,
             corpus=corpus,

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import is_accelerate_available
 from transformers.pytorch_utils import Conv1D
 
 from util import paths
@@ -47,20 +48,43 @@ def load(
 
     model_name: the embedded model, a folder, a folder's name under `model_path_dir`, or a hub id. safetensors only; no
     code of the checkpoint is ever run. dtype ``auto`` keeps the checkpoint's own.
-    Raises UserError when the weights are missing or the model is none that down-projection editing is defined for.
+    With device ``auto`` a model that does not fit the GPU is spread over all GPUs (needs accelerate).
+    Raises UserError when the weights are missing or do not fit.
     """
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
     target = resolve_device(device)
     source = str(paths.model_dir(model_name, model_path_dir) or model_name)
+    options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=DTYPES[dtype], trust_remote_code=False, use_safetensors=True
-        )
+        model = AutoModelForCausalLM.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
     except OSError as error:
         raise UserError(_missing(model_name, model_path_dir, error)) from error
-    return model.to(target).eval(), tokenizer
+    try:
+        return model.to(target).eval(), tokenizer
+    except torch.OutOfMemoryError as error:
+        if device != "auto":
+            raise UserError(
+                f"model {model_name!r} does not fit {target} in {dtype}; use --dtype bfloat16, or --device auto to spread "
+                "it over all GPUs"
+            ) from error
+    del model
+    torch.cuda.empty_cache()
+    return _spread(source, options).eval(), tokenizer
+
+
+def _spread(source: str, options: dict) -> PreTrainedModel:
+    """The model over all GPUs of this machine; nothing goes to the CPU or the disk, where weights cannot be edited."""
+    if not is_accelerate_available():
+        raise UserError(
+            f"model {source!r} does not fit one GPU; install accelerate (requirements-extra.txt) to use all"
+        )
+    model = AutoModelForCausalLM.from_pretrained(source, device_map="auto", **options)
+    elsewhere = {str(place) for place in model.hf_device_map.values()} & {"cpu", "disk"}
+    if elsewhere:
+        raise UserError(f"model {source!r} does not fit this machine's GPUs together; use --dtype bfloat16")
+    return model
 
 
 def _missing(model_name: str, model_path_dir, error: OSError) -> str:

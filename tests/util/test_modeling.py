@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tests.tiny import TINY
+from util import modeling
 from util.errors import UserError
 from util.modeling import (
     attention_modules,
@@ -109,3 +110,47 @@ def test_the_usual_depth_gives_the_published_layers(model_type, layers, target):
     model, _ = TINY["llama"]()
     model.config.model_type, model.config.num_hidden_layers = model_type, layers
     assert usual_target_layer(model) == target
+
+
+def does_not_fit(*_args):
+    raise torch.OutOfMemoryError("pretended")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model, tok = TINY["llama"]()
+    model.save_pretrained(tmp_path / "tiny")
+    tok.save_pretrained(tmp_path / "tiny")
+    return tmp_path
+
+
+def test_a_model_that_does_not_fit_says_what_helps(saved, monkeypatch):
+    monkeypatch.setattr("transformers.LlamaForCausalLM.to", does_not_fit)
+    with pytest.raises(UserError, match="bfloat16"):
+        load("tiny", saved, "cpu")
+
+
+@pytest.mark.parametrize(("places", "words"), [({"": 0, "lm_head": 1}, None), ({"": 0, "lm_head": "cpu"}, "together")])
+def test_a_model_that_does_not_fit_one_gpu_is_spread(saved, monkeypatch, places, words):
+    """The GPUs are pretended: what is tested is when the spreading starts, and that the CPU is refused."""
+    real, maps = modeling.AutoModelForCausalLM.from_pretrained, []
+
+    def pretended(source, device_map=None, **options):
+        model = real(source, **options)
+        if device_map:
+            maps.append(device_map)
+            model.hf_device_map = places
+        return model
+
+    monkeypatch.setattr(modeling.AutoModelForCausalLM, "from_pretrained", pretended)
+    monkeypatch.setattr("transformers.LlamaForCausalLM.to", does_not_fit)
+    monkeypatch.setattr(modeling, "is_accelerate_available", lambda: True)
+    if words:
+        with pytest.raises(UserError, match=words):
+            load("tiny", saved)
+    else:
+        assert load("tiny", saved)[0].hf_device_map == places
+    assert maps == ["auto"]
+    monkeypatch.setattr(modeling, "is_accelerate_available", lambda: False)
+    with pytest.raises(UserError, match="accelerate"):
+        load("tiny", saved)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import is_accelerate_available
 from transformers.pytorch_utils import Conv1D
+from transformers.utils import is_accelerate_available
 
 from util import paths
 from util.errors import UserError
@@ -66,8 +66,8 @@ def load(
     except torch.OutOfMemoryError as error:
         if device != "auto":
             raise UserError(
-                f"model {model_name!r} does not fit {target} in {dtype}; use --dtype bfloat16, or --device auto to spread "
-                "it over all GPUs"
+                f"model {model_name!r} does not fit {target} in {dtype}; "
+                "use --dtype bfloat16, or --device auto to spread it over all GPUs"
             ) from error
     del model
     torch.cuda.empty_cache()

@@ -47,8 +47,13 @@ class MomentCache:
         loaded = self._load(name, "safetensors", device)
         return loaded[0] if loaded else None
 
+    def header(self, name: str) -> dict | None:
+        """What the file of a finished moment says about it: ``count`` of tokens, ``key``, and more."""
+        loaded = self._load(name, "safetensors", None)
+        return loaded[1] if loaded else None
+
     def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float) -> None:
-        """Keep a finished moment over `count` tokens (and what else its header is to say), and drop its partial file."""
+        """Keep a finished moment over `count` tokens (`facts`: more for its header), and drop its partial file."""
         self._save(name, "safetensors", moment_II, {"count": count, **facts})
         self.drop_partial(name)
 
@@ -92,14 +97,17 @@ class MomentCache:
         key = hashlib.sha256(json.dumps(self._key(name), sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{key}.{ending}"
 
-    def _load(self, name: str, ending: str, device) -> tuple[torch.Tensor, dict] | None:
+    def _load(self, name: str, ending: str, device) -> tuple[torch.Tensor | None, dict] | None:
+        """The tensor (none is read without a device) and the header."""
         if self.folder is None or not self.path(name, ending).exists():
             return None
         path = self.path(name, ending)
         try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
+            with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
                 header = json.loads(file.metadata()["header"])
-                return (file.get_tensor("moment"), header) if header["key"] == self._key(name) else None
+                if header["key"] != self._key(name):
+                    return None
+                return (None if device is None else file.get_tensor("moment")), header
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             log.warning("statistics file %s is damaged (%s); it is measured anew", path, error)
             return None

@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from util.editing.early_stop import EarlyStop
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
 from util.hooks import by_row, capture, frozen
@@ -45,6 +46,9 @@ class CorpusMoments(Mapping):
     positions, at most 4096. All modules are measured together at the first look-up, and only on the model as it was
     when this object was made: an edited model is refused. Finished moments are kept under `cache_dir` (None: nowhere),
     and an interrupted measurement goes on from its last saved state, at most five minutes and a block back.
+
+    tolerance: stop before the corpus ends once the moments have settled (see EarlyStop); such moments have files of
+    their own, whose header says what was achieved. They are few documents, so an interrupted one starts anew.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class CorpusMoments(Mapping):
         cache_dir: str | os.PathLike | None = None,
         batch_tokens: int | None = None,
         progress: bool = True,
+        tolerance: float | None = None,
     ):
         self.names = list(module_names)
         self.model, self.tokenizer, self.corpus = model, tokenizer, corpus
@@ -69,6 +74,7 @@ class CorpusMoments(Mapping):
             corpus.digest,
             {"float32": torch.float32, "float64": torch.float64}[dtype],
             max_length(model, LONGEST_DOCUMENT),
+            tolerance,
         )
         self._moments: dict[str, torch.Tensor] = {}
         self._derived: dict[tuple, torch.Tensor] = {}
@@ -101,31 +107,70 @@ class CorpusMoments(Mapping):
         missing = [name for name in self.names if name not in self._moments]
         if not missing:
             return
+        self.keep(*self._measure(missing))
+
+    def keep(self, sums: Mapping[str, SecondMoment], facts: Mapping[str, float]) -> None:
+        """Take these sums for the corpus's, here and in the cache; `facts` go into the files' headers."""
+        for name, moment in sums.items():
+            if moment.count == 0:
+                raise UserError(f"corpus {self.corpus.name} has no tokens; name another mom2_dataset in the hparams")
+            self._moments[name] = moment.value().to(self.cache.dtype)
+            self.cache.write(name, self._moments[name], moment.count, **facts)
+
+    def sums(self) -> dict[str, SecondMoment]:
+        """Plain sums over the corpus instead of means, for a corpus that is a share of another (util.editing.shards).
+
+        They are kept on disk as such, so a second call measures nothing.
+        """
+        moments, facts = self._measure(self.names)
+        self.cache.write_partial(moments, facts["documents"], complete=True)
+        return moments
+
+    def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
+        """The sums, and the number of documents they hold (with a tolerance: what was achieved, too)."""
         if weights_hash(self.model) != self.cache.weights:
             raise ValueError(
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )
-        for name, moment in self._measure(missing).items():
-            if moment.count == 0:
-                raise UserError(f"corpus {self.corpus.name} has no tokens; name another mom2_dataset in the hparams")
-            self._moments[name] = moment.value().to(self.cache.dtype)
-            self.cache.write(name, self._moments[name], moment.count)
+        if self.cache.tolerance is not None:
+            early = EarlyStop({name: read_weight(self.model, name) for name in names}, self.cache.tolerance)
+            moments, done = self._over_documents(self._fresh(names), 0, early.settled)
+            return moments, {"documents": done} | ({} if early.change is None else {"change": early.change})
+        kept = self.cache.read_partial(names, self.model.device)
+        moments, done, complete = kept or (self._fresh(names), 0, False)
+        if not complete:
+            moments, done = self._over_documents(moments, done, self._saving())
+        return moments, {"documents": done}
 
-    def _measure(self, names: list[str]) -> dict[str, SecondMoment]:
-        device = self.model.device
-        fresh = {name: SecondMoment(read_weight(self.model, name).shape[1], device) for name in names}
-        moments, done = self.cache.read_partial(names, device) or (fresh, 0)
+    def _fresh(self, names: list[str]) -> dict[str, SecondMoment]:
+        return {name: SecondMoment(read_weight(self.model, name).shape[1], self.model.device) for name in names}
+
+    def _saving(self) -> Callable[[dict[str, SecondMoment], int], bool]:
+        """Keeps the sums every few minutes; never stops."""
         saved = time.monotonic()
+
+        def after_block(moments: dict[str, SecondMoment], done: int) -> bool:
+            nonlocal saved
+            if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                self.cache.write_partial(moments, done)
+                saved = time.monotonic()
+            return False
+
+        return after_block
+
+    def _over_documents(
+        self, moments: dict[str, SecondMoment], done: int, after_block: Callable[[dict[str, SecondMoment], int], bool]
+    ) -> tuple[dict[str, SecondMoment], int]:
+        """Add the documents from number `done` on, block by block, until there are no more or `after_block` says so."""
         documents = islice(iter(self.corpus.documents), done, None)
         total = len(self.corpus.documents) if hasattr(self.corpus.documents, "__len__") else None
         with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
             while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
                 self._measure_block(block, moments, bar)
                 done += len(block)
-                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                    self.cache.write_partial(moments, done)
-                    saved = time.monotonic()
-        return moments
+                if after_block(moments, done):
+                    break
+        return moments, done
 
     def _measure_block(self, block: list[str], moments: dict[str, SecondMoment], bar: tqdm) -> None:
         """One forward pass per batch serves every module; it ends at the last of them."""

@@ -1,0 +1,123 @@
+"""collect_stats.py from the command line."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from experiments import collect_stats
+from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, TINY
+from tests.zerounlearn.test_apply import OWN
+from util import modeling
+from util.editing.statistics import CorpusMoments
+from util.errors import UserError
+
+
+@pytest.fixture
+def asked(tmp_path, family, monkeypatch):
+    """Flags for a tiny model, hparams of its own and a corpus of five documents; statistics go to a fresh folder."""
+    model, tok = TINY[family]()
+    model.save_pretrained(tmp_path / "tiny")
+    tok.save_pretrained(tmp_path / "tiny")
+    (tmp_path / "corpus.txt").write_text("\n\n".join(TEXT), encoding="utf-8")
+    settings = TARGET_SETTINGS | MODULE_NAMES[family] | OWN
+    settings |= {"mom2_dataset": str(tmp_path / "corpus.txt"), "mom2_n_samples": 5, "mom2_dtype": "float32"}
+    (tmp_path / "tiny.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "stats"))
+    return [
+        "--model_name=tiny",
+        f"--model_path_dir={tmp_path}",
+        f"--hparams_fname={tmp_path / 'tiny.json'}",
+        "--quiet",
+    ]
+
+
+def files(text: str) -> list[Path]:
+    return [Path(line.split(": ")[0]) for line in text.splitlines()]
+
+
+def test_all_edited_layers_and_where_the_files_lie(asked, tmp_path, capsys):
+    collect_stats.main(asked)
+    printed = capsys.readouterr().out
+    assert sorted(files(printed)) == sorted((tmp_path / "stats").iterdir()) and len(files(printed)) == 2
+    assert all(re.search(r"; [1-9]\d+ tokens of 5 documents$", line) for line in printed.splitlines())
+
+
+def test_shares_merge_into_the_files_of_an_undivided_run(asked, tmp_path, capsys, monkeypatch):
+    collect_stats.main(asked)
+    whole = {path.name: load_file(path)["moment"] for path in files(capsys.readouterr().out)}
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "divided"))
+    for shard in ("0", "1"):
+        collect_stats.main([*asked, "--shards=2", f"--shard={shard}"])
+    shares = files(capsys.readouterr().out)
+    assert len(shares) == 4 and all(path.exists() for path in shares)
+    collect_stats.main([*asked, "--shards=2", "--merge"])
+    merged = files(capsys.readouterr().out)
+    assert {path.name for path in merged} == whole.keys() == {p.name for p in (tmp_path / "divided").iterdir()}
+    for path in merged:
+        torch.testing.assert_close(load_file(path)["moment"], whole[path.name], atol=1e-5, rtol=1e-4)
+
+
+def test_merging_before_all_shares_are_there(asked):
+    collect_stats.main([*asked, "--shards=3", "--shard=1"])
+    with pytest.raises(UserError, match="number 0, 2 is not measured"):
+        collect_stats.main([*asked, "--shards=3", "--merge"])
+
+
+def test_other_layers(asked, capsys):
+    collect_stats.main([*asked, "--layers", "3", "0", "3"])
+    assert [re.search(r"\.(\d)\.", path.name)[1] for path in files(capsys.readouterr().out.replace("_", "."))] == [
+        "0",
+        "3",
+    ]
+
+
+def test_the_default_is_the_embedded_model(asked, monkeypatch, tmp_path, capsys):
+    """The defaults run; a tiny model and corpus stand in for the embedded ones."""
+    loaded = modeling.load("tiny", tmp_path, "cpu")
+    monkeypatch.setattr(modeling, "load", lambda name, *_: loaded if name == modeling.WORLD else None)
+    monkeypatch.setattr(collect_stats, "hparams_path", lambda flags, alg_name: tmp_path / "tiny.json")
+    collect_stats.main([])
+    assert len(files(capsys.readouterr().out)) == 2
+
+
+def test_an_early_stop_has_files_of_its_own(asked, tmp_path, capsys):
+    collect_stats.main([*asked, "--tolerance=0.5"])
+    early = files(capsys.readouterr().out)
+    collect_stats.main(asked)
+    assert not set(early) & set(files(capsys.readouterr().out)) and len(list((tmp_path / "stats").iterdir())) == 4
+
+
+def test_what_was_achieved_is_said(asked, capsys, monkeypatch):
+    monkeypatch.setattr("util.editing.statistics.DOCUMENTS_PER_BLOCK", 1)
+    collect_stats.main([*asked, "--tolerance=0.9"])
+    collect_stats.main([*asked, "--tolerance=0.9"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == lines[2:] and all("of 2 documents" in line and "moved W C Wᵀ by 0." in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--alg_name=FT"], "reads no statistics"),
+        (["--alg_name=nobody"], "unknown method"),
+        (["--shard=0"], "--shards N goes with"),
+        (["--merge"], "--shards N goes with"),
+        (["--shards=2"], "--shards N goes with"),
+        (["--shards=2", "--shard=0", "--merge"], "--shards N goes with"),
+        (["--shards=2", "--shard=2"], "give 0 to 1"),
+        (["--shards=0", "--merge"], "--shards 0"),
+        (["--tolerance=0.1", "--shards=2", "--shard=0"], "cannot be divided"),
+        (["--tolerance=0"], "--tolerance 0"),
+        (["--tolerance=nan"], "--tolerance nan"),
+        (["--layers", "7"], "layer 7"),
+        (["--layers", "-1"], "counted from 0"),
+    ],
+)
+def test_what_cannot_be_done_is_said(asked, flags, words, monkeypatch):
+    monkeypatch.setattr(CorpusMoments, "_measure", None)
+    with pytest.raises(UserError, match=words):
+        collect_stats.main([*asked, *flags])

@@ -119,5 +119,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--edit_layer_nums {arguments.edit_layer_nums}: give at least 1, or leave it out for all layers"
         )
+    if not arguments.neutral_target.strip():
+        raise UserError("--neutral_target is empty; give a text, or leave it out for the end-of-text token")
     if arguments.ratio_or_num == "ratio" and not (0 < arguments.ratio <= 1 and math.isfinite(arguments.ratio)):
         raise UserError(f"--ratio {arguments.ratio}: give a share of the forget pool, above 0 and at most 1")

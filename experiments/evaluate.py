@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check(flags)
     hparams = read_hparams(flags, flags.alg_name)
     save_model = check_save(Path(flags.save_model)) if flags.save_model else None
-    session = open_session(flags)
+    session = open_session(flags, [flags.ds_name], [hparams])
     task = Task(flags.alg_name, flags.ds_name, flags.seed)
     finished = runs_of(session, task) if flags.continue_from_run else []
     if finished:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import dsets
 from dsets.corpus import Corpus, load_corpus
 from dsets.splits import Draw
 from experiments.measure import measure
-from experiments.perplexity import choose, perplexity
+from experiments.perplexity import choose, perplexity, wikitext2
 from util import modeling, paths
 from util.editing.contexts import Templates, generate
+from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
-from util.hparams import MomentHParams
-from util.runs import Stopwatch, write_json
+from util.hparams import HParams, LayerHParams, MomentHParams
+from util.runs import Stopwatch, check_writable, write_json
 
 SCORING_VERSION = 1
 """Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
@@ -40,11 +42,6 @@ class Session:
     kept: dict[tuple, object] = field(default_factory=dict)
 
     @property
-    def world(self) -> bool:
-        """Whether this is the embedded model, whose data sets are the embedded world's."""
-        return self.flags.model_name == modeling.WORLD
-
-    @property
     def progress(self) -> bool:
         return not self.flags.quiet
 
@@ -55,11 +52,7 @@ class Session:
 
     def dataset(self, ds_name: str) -> dsets.Dataset:
         """The data set of that name or path."""
-        flags = self.flags
-        return self._once(
-            ("dataset", ds_name),
-            lambda: dsets.load(ds_name, flags.data_dir, world=self.world, size_limit=flags.dataset_size_limit),
-        )
+        return self._once(("dataset", ds_name), lambda: read_dataset(self.flags, ds_name))
 
     def templates(self, seed: int) -> Templates:
         """Context templates of that seed."""
@@ -67,8 +60,7 @@ class Session:
 
     def corpus(self, hparams: MomentHParams) -> Corpus:
         """The statistics corpus."""
-        name, count = hparams.mom2_dataset, hparams.mom2_n_samples
-        return self._once(("corpus", name, count), lambda: load_corpus(name, count, data_dir=self.flags.data_dir))
+        return self._once(_corpus_key(hparams), lambda: read_corpus(self.flags, hparams))
 
     def moments(self, hparams: MomentHParams) -> CorpusMoments:
         """Moments of the edited modules, measured (or read) here and now, on the unedited model."""
@@ -149,14 +141,42 @@ class Session:
             torch.cuda.empty_cache()
 
 
-def open_session(flags: argparse.Namespace) -> Session:
-    """Load the model that the flags name. Raises UserError when it cannot be had."""
+def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparams: Sequence[HParams] = ()) -> Session:
+    """Read what the runs are to be about, then load the model: bad input is told before anything takes long.
+
+    Raises UserError for a results folder, device, data set, corpus or model that cannot be had, and for hparams that
+    name layers or modules which the model has not.
+    """
+    check_writable(paths.results_dir(flags.results_dir))
+    modeling.resolve_device(flags.device)
+    kept: dict[tuple, object] = {("dataset", name): read_dataset(flags, name) for name in ds_names}
+    kept |= {_corpus_key(one): read_corpus(flags, one) for one in hparams if one.needs_moments}
+    if flags.ppl == "wikitext2":
+        wikitext2(paths.data_dir(flags.data_dir))
     watch = Stopwatch()
     with watch.stage("load"):
         model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
         weights = modeling.weights_hash(model)
+    for one in hparams:
+        if isinstance(one, LayerHParams):
+            check_layers(model, one)
     batch_tokens = flags.batch_tokens or modeling.default_batch_tokens(model)
-    return Session(model, tokenizer, flags, watch.seconds["load"], batch_tokens, weights)
+    return Session(model, tokenizer, flags, watch.seconds["load"], batch_tokens, weights, kept)
+
+
+def read_dataset(flags: argparse.Namespace, ds_name: str) -> dsets.Dataset:
+    """The data set of that name or path; with the embedded model names mean the embedded world's data sets."""
+    world = flags.model_name == modeling.WORLD
+    return dsets.load(ds_name, flags.data_dir, world=world, size_limit=flags.dataset_size_limit)
+
+
+def read_corpus(flags: argparse.Namespace, hparams: MomentHParams) -> Corpus:
+    """The statistics corpus of the hparams."""
+    return load_corpus(hparams.mom2_dataset, hparams.mom2_n_samples, data_dir=flags.data_dir)
+
+
+def _corpus_key(hparams: MomentHParams) -> tuple:
+    return "corpus", hparams.mom2_dataset, hparams.mom2_n_samples
 
 
 def hparams_path(flags: argparse.Namespace, alg_name: str) -> Path:

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     variants = rows(flags)
     planned = [(variant, with_flags(flags, variant)) for variant in variants]
     hparams = [variant.changed(read_hparams(own, variant.alg_name)) for variant, own in planned]
-    session = open_session(flags)
+    session = open_session(flags, flags.datasets, hparams)
     grid = list(product(flags.datasets, flags.seeds, zip(planned, hparams, strict=True)))
     summaries = []
     with tqdm(grid, desc="runs", disable=flags.quiet) as bar:

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
+from transformers.utils.logging import disable_progress_bar
 
 from util.errors import UserError
 from util.paths import root
@@ -44,6 +45,7 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
+        disable_progress_bar()
         with logging_redirect_tqdm():
             main(None)
     except UserError as error:
@@ -112,6 +114,13 @@ def _move(partial: Path, parent: Path, stem: str) -> Path:
             if not final.exists():
                 raise
     raise UserError(f"{parent} holds 1000 runs of {stem}; remove some or name another --results_dir")
+
+
+def check_writable(folder: Path) -> None:
+    """UserError unless `folder` is, or can become, a folder with files of this user's."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise UserError(f"{folder} cannot be written; choose another --results_dir")
 
 
 def finished_runs(parent: Path, stem: str) -> list[Path]:

@@ -1,0 +1,167 @@
+"""Wrong input: one line on stderr that names the culprit and the remedy, exit code 2, no run folder."""
+
+import functools
+
+import pytest
+import torch
+
+from experiments import evaluate, sweep
+from tests.experiments.small import Workplace
+from util import modeling
+from util.runs import cli
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return Workplace(tmp_path_factory.mktemp("workplace"))
+
+
+@pytest.fixture
+def work(shared, monkeypatch, tmp_path):
+    """The same models and files for every case, results of its own."""
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "stats"))
+    shared.results = tmp_path / "results"
+    return shared
+
+
+def refusal(capfd, main, argv) -> str:
+    """The one line."""
+    with pytest.raises(SystemExit) as exit_info:
+        cli(lambda _: main(argv))
+    said = capfd.readouterr()
+    assert exit_info.value.code == 2
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+    assert "Traceback" not in said.err and said.out == ""
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "culprit", "remedy"),
+    [
+        ({"alg_name": "Foo"}, "Foo", "ZeroUnlearn"),
+        ({"ds_name": "foo"}, "'foo'", "mcf"),
+        ({"ds_name": "absent/facts.jsonl"}, "absent/facts.jsonl", "existing"),
+        ({"hparams_fname": "absent.json"}, "absent.json", "exist"),
+        ({"model_name": "Absent"}, "Absent", "--model_path_dir"),
+        ({"model_path_dir": "/absent"}, "/absent", "--model_path_dir"),
+        ({"unlearn_num": 0}, "unlearn_num", "at least 1"),
+        ({"unlearn_num": "many"}, "--unlearn_num", "--help"),
+        ({"unlearn_num": -3}, "unlearn_num", "at least 1"),
+        ({"retain_num": -1}, "retain_num", "0"),
+        ({"num_edits": -1}, "num_edits", "0"),
+        ({"ratio_or_num": "ratio", "ratio": 1.5}, "ratio", "at most 1"),
+        ({"ratio_or_num": "ratio", "ratio": "nan"}, "ratio", "at most 1"),
+        ({"edit_layer_nums": 0}, "edit_layer_nums", "at least 1"),
+        ({"edit_layer_nums": 3}, "edit_layer_nums", "2"),
+        ({"dataset_size_limit": 0}, "dataset_size_limit", "at least 1"),
+        ({"batch_tokens": 0}, "batch_tokens", "auto"),
+        ({"batch_tokens": "x"}, "batch_tokens", "auto"),
+        ({"device": "abacus"}, "abacus", "cpu"),
+        ({"dtype": "float8"}, "float8", "float32"),
+        ({"ppl": "foo"}, "foo", "heldout"),
+        ({"neutral_target": " "}, "neutral_target", "give a text"),
+        ({"seed": "x"}, "--seed", "--help"),
+        ({"unlearn": 3}, "--unlearn", "--help"),
+        ({"downstream_eval_steps": -1}, "downstream_eval_steps", "0"),
+    ],
+)
+def test_flags(work, capfd, changes, culprit, remedy):
+    line = refusal(capfd, evaluate.main, work.arguments(**changes))
+    assert culprit in line and remedy in line
+    assert work.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "culprit"),
+    [
+        ({"a_key_of_no_use": 1}, "a_key_of_no_use"),
+        ({"leave_out": "v_lr"}, "v_lr"),
+        ({"v_lr": "fast"}, "v_lr"),
+        ({"v_lr": -0.1}, "v_lr"),
+        ({"layers": [1, 9]}, "layer"),
+        ({"layers": []}, "layers"),
+        ({"layers": [2, 1]}, "layers"),
+        ({"v_loss_layer": 99}, "v_loss_layer"),
+        ({"rewrite_module_tmp": "model.layers.{}.mlp.nothing"}, "mlp.nothing"),
+        ({"rewrite_module_tmp": "model.layers.{}.input_layernorm"}, "rewrite_module_tmp"),
+        ({"mom2_dataset": "absent.txt"}, "absent.txt"),
+        ({"mom2_dataset": "no name at all"}, "no name at all"),
+    ],
+)
+def test_hparams(work, capfd, changes, culprit):
+    path = work.hparams("wrong.json", **changes)
+    assert culprit in refusal(capfd, evaluate.main, work.arguments(hparams_fname=path))
+    assert work.runs() == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "", "\xff\x00"])
+def test_hparams_that_are_no_object(work, capfd, text):
+    path = work.write("wrong.json", text)
+    assert path in refusal(capfd, evaluate.main, work.arguments(hparams_fname=path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "culprit"),
+    [
+        ("x.jsonl", '{"prompt": "She was born in", "subject": "Ada", "target_true": "London"}', "{}"),
+        ("x.jsonl", '{"prompt": "{} was born in", "subject": "", "target_true": "London"}', "subject"),
+        ("x.jsonl", '{"prompt": "{} was born in", "target_true": "London"}', "subject"),
+        ("x.jsonl", '{"prompt": "{} was born in", "subject": "Ada", "target_true": 4}', "target_true"),
+        ("x.jsonl", '{"colour": "red"}', "colour"),
+        ("x.json", "[]", "x.json"),
+        ("x.json", '[{"prompt": "{} was born in", "subject": "Ada", "target_tr', "x.json"),
+        ("x.jsonl", "", "x.jsonl"),
+    ],
+)
+def test_data(work, capfd, name, text, culprit):
+    path = work.write(name, text)
+    line = refusal(capfd, evaluate.main, work.arguments(ds_name=path))
+    assert culprit in line and path in line
+    assert work.runs() == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_no_cuda(work, capfd, device):
+    line = refusal(capfd, evaluate.main, work.arguments(device=device))
+    assert device in line and "--device cpu" in line
+
+
+def test_a_model_is_not_saved_over_another(work, capfd):
+    line = refusal(capfd, evaluate.main, work.arguments(save_model=str(work.folder / "models" / "Tiny")))
+    assert "--save_model" in line
+    assert work.runs() == []
+
+
+def test_results_that_cannot_be_written_are_told_before_the_work(work, capfd, monkeypatch):
+    monkeypatch.setattr(modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
+    line = refusal(capfd, evaluate.main, work.arguments(results_dir=str(work.folder / "corpus.txt")))
+    assert "--results_dir" in line
+
+
+def test_a_corpus_for_the_perplexity_is_needed(work, capfd):
+    line = refusal(capfd, evaluate.main, work.arguments(ppl="wikitext2"))
+    assert "wikitext2" in line.casefold().replace("-", "") and "--ppl" in line
+    assert work.runs() == []
+
+
+def test_the_world_has_no_such_data_set(work, capfd):
+    assert "cf" in refusal(capfd, evaluate.main, ["--ds_name", "cf", "--results_dir", str(work.results)])
+    assert work.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "culprit"),
+    [
+        (["--methods", "Foo"], "Foo"),
+        (["--methods", "ROME,Foo"], "Foo"),
+        (["--datasets", "foo"], "'foo'"),
+        (["--seeds", "x"], "--seeds"),
+        (["--unlearn_num", "0"], "unlearn_num"),
+    ],
+)
+def test_sweep(work, capfd, argv, culprit):
+    main = functools.partial(sweep.main)
+    given = work.arguments(alg_name=None, ds_name=None) + ["--datasets", str(work.folder / "facts.jsonl")]
+    assert culprit in refusal(capfd, main, given + argv)
+    assert work.runs() == []

@@ -104,7 +104,8 @@ def test_a_model_without_norm_head_or_attention():
 
 
 @pytest.mark.parametrize(
-    ("model_type", "layers", "target"), [("llama", 32, 21), ("llama", 28, 18), ("qwen3", 36, 11), ("gpt2", 4, 3)]
+    ("model_type", "layers", "target"),
+    [("llama", 32, 21), ("llama", 28, 18), ("qwen3", 36, 11), ("gpt2", 4, 2), ("gpt2", 1, 0)],
 )
 def test_the_usual_depth_gives_the_published_layers(model_type, layers, target):
     model, _ = TINY["llama"]()

@@ -40,6 +40,16 @@ def _batch_tokens(text: str) -> int | None:
     raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a number above 0")
 
 
+def share(text: str) -> float:
+    """A number above 0 and below 1, on a command line."""
+    try:
+        if 0 < float(text) < 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and below 1")
+
+
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """What a run does besides its method, data set and seed."""
     group = parser.add_argument_group("run")
@@ -54,7 +64,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--results_dir", help="run folders (default: results/)")
     group.add_argument("--edit_layer_nums", type=int, help="edit only the last so many of the hparams' layers")
     group.add_argument(
-        "--eval_retain", action="store_true", help="measure the retain facts too (always done for mquake)"
+        "--eval_retain",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the retain facts too (default: yes; mquake always does)",
     )
     group.add_argument("--dataset_size_limit", type=int, help="read only the first so many records")
     group.add_argument(
@@ -62,9 +75,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--neutral_target", default=NEUTRAL, help='what answers are remapped to (default: "<EOS>")')
     group.add_argument("--ppl", choices=KINDS, default="auto", help="perplexity text (default: auto)")
+    group.add_argument(
+        "--mom2_tolerance",
+        type=share,
+        help="statistics may stop early, as in collect_stats.py --tolerance (default: the whole corpus)",
+    )
     group.add_argument("--use_cache", action="store_true", help="reuse Base scores measured by an earlier run")
     group.add_argument("--conserve_memory", action="store_true", help="free GPU memory between the stages of a run")
-    group.add_argument("--skip_generation_tests", action="store_true", help="leave out the generation tests")
+    group.add_argument("--skip_generation_tests", action="store_true", help="leave out the multi-hop questions")
     group.add_argument(
         "--downstream_eval_steps", type=int, default=0, help="rows per downstream task, before and after; 0: none"
     )
@@ -119,6 +137,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--edit_layer_nums {arguments.edit_layer_nums}: give at least 1, or leave it out for all layers"
         )
+    if arguments.downstream_eval_steps:
+        raise UserError("--downstream_eval_steps: the downstream tasks are not part of this version; leave it at 0")
     if not arguments.neutral_target.strip():
         raise UserError("--neutral_target is empty; give a text, or leave it out for the end-of-text token")
     if arguments.ratio_or_num == "ratio" and not (0 < arguments.ratio <= 1 and math.isfinite(arguments.ratio)):

@@ -5,7 +5,6 @@
 Prints Base beside the method; the run folder holds every fact's scores before and after.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from experiments.arguments import check, evaluate_parser
 from experiments.evidence import Task
 from experiments.session import open_session
 from experiments.table import markdown
-from experiments.unlearn import check_save, read_hparams, run, runs_of
+from experiments.unlearn import check_save, finished, read_hparams, read_summary, run
 from util.runs import cli
 
 
@@ -28,15 +27,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     save_model = check_save(Path(flags.save_model)) if flags.save_model else None
     session = open_session(flags, [flags.ds_name], [hparams])
     task = Task(flags.alg_name, flags.ds_name, flags.seed)
-    finished = runs_of(session, task) if flags.continue_from_run else []
-    if finished:
-        folder = finished[-1]
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    else:
-        folder, summary = run(session, task, hparams, save_model)
+    before = finished(session, task, hparams) if flags.continue_from_run and not save_model else None
+    folder = before or run(session, task, hparams, save_model)
     if not flags.quiet:
-        print(markdown([summary], [flags.alg_name]))
-    print(f"{'finished before' if finished else 'run'}: {folder}")
+        print(markdown([read_summary(folder)], [flags.alg_name]))
+    print(f"{'finished before' if before else 'run'}: {folder}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def generate_texts(
     batch_tokens: int,
     progress: bool = False,
 ) -> list[str]:
-    """What the model says after each prompt, up to so many tokens or EOS, without special tokens; in the prompts' order.
+    """What the model says after each prompt, up to so many tokens or EOS, without special tokens; in the given order.
 
     Greedy whatever generation settings the checkpoint carries. Equal prompts are answered once. Rows are padded on the
     left, so that a batch gives the texts that single prompts give.

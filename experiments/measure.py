@@ -84,9 +84,14 @@ def measure(
     *,
     batch_tokens: int,
     retain: bool = True,
+    generation: bool = True,
     progress: bool = False,
 ) -> Measurement:
-    """Score every prompt of the draw in one go. retain: also the retain facts (mquake's Spe needs them)."""
+    """Score every prompt of the draw in one go.
+
+    retain: also the retain facts (always for mquake, whose Spe they are). generation: also what is generated, the
+    answers of multi-hop questions.
+    """
     subjects = [record.subject for record in draw.forget]
     watched = draw.retain if retain or metric == "mquake" else []
     asked = [_Asked(record, subjects) for record in draw.forget]
@@ -99,7 +104,7 @@ def measure(
         [one.scored(scores) for one in asked],
         others[: len(watched)],
         others[len(watched) :],
-        _multi_hop(model, tokenizer, draw.forget, batch_tokens, progress),
+        _multi_hop(model, tokenizer, draw.forget if generation else [], batch_tokens, progress),
     )
 
 

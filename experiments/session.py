@@ -19,6 +19,7 @@ from util import modeling, paths
 from util.editing.contexts import Templates, generate
 from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
+from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
 from util.runs import Stopwatch, check_writable, write_json
 
@@ -76,6 +77,7 @@ class Session:
                 cache_dir=paths.stats_dir(),
                 batch_tokens=self.flags.batch_tokens,
                 progress=self.progress,
+                tolerance=self.flags.mom2_tolerance,
             )
             dict(moments)
             return moments
@@ -91,14 +93,19 @@ class Session:
             dataset.metric,
             batch_tokens=self.batch_tokens,
             retain=retain,
+            generation=not self.flags.skip_generation_tests,
             progress=self.progress,
         )
         facts = {name: [fact.row() for fact in getattr(found, name)] for name in ("forget", "retain", "same_subject")}
         return {"summary": found.summary() | {"ppl": self.perplexity(corpus)}, **facts}
 
     def perplexity(self, corpus: Corpus | None) -> float | None:
-        """Perplexity of the model as it is, by the protocol of ``--ppl``."""
+        """Perplexity of the model as it is, by the protocol of ``--ppl``.
+
+        Where that reads a corpus and this method has none, it reads the one of another method of the sweep.
+        """
         flags, data_dir = self.flags, paths.data_dir(self.flags.data_dir)
+        corpus = corpus or next((value for key, value in self.kept.items() if key[0] == "corpus"), None)
         kind = self._once(("ppl", flags.ppl), lambda: choose(flags.ppl, flags.model_name, data_dir, corpus))
         return perplexity(
             self.model,
@@ -120,6 +127,7 @@ class Session:
             "forget": [record.case_id for record in draw.forget],
             "retain": [record.case_id for record in draw.retain],
             "with_retain": retain,
+            "with_generation": not self.flags.skip_generation_tests,
             "ppl": [self.flags.ppl, corpus.digest if corpus and self.flags.ppl == "paper" else None],
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -151,6 +159,8 @@ def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparam
     modeling.resolve_device(flags.device)
     kept: dict[tuple, object] = {("dataset", name): read_dataset(flags, name) for name in ds_names}
     kept |= {_corpus_key(one): read_corpus(flags, one) for one in hparams if one.needs_moments}
+    if flags.ppl == "paper" and hparams and not any(one.needs_moments for one in hparams):
+        raise UserError("--ppl paper reads the statistics corpus, and this method has none; use wikitext2 or none")
     if flags.ppl == "wikitext2":
         wikitext2(paths.data_dir(flags.data_dir))
     watch = Stopwatch()

@@ -9,7 +9,6 @@ where the report is.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,17 +22,13 @@ from tqdm import tqdm
 from experiments.arguments import add_model_flags, add_run_flags, check
 from experiments.evidence import Task
 from experiments.registry import METHODS
-from experiments.session import Session, open_session
+from experiments.session import open_session
 from experiments.table import markdown
-from experiments.unlearn import read_hparams, run, runs_of
+from experiments.unlearn import finished, read_hparams, read_summary, run
 from experiments.variants import PRESETS, Variant, plain
 from util import paths
 from util.errors import UserError
-from util.hparams import HParams
 from util.runs import Parser, cli, write_json, write_text
-
-DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "dataset_size_limit", "dtype")
-"""Flags beside the task's own that change a run's numbers."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for data, seed, ((variant, own), settings) in bar:
             bar.set_postfix_str(f"{variant.label} {data} seed {seed}")
             task, own_session = Task(variant.alg_name, data, seed), replace(session, flags=own)
-            summary = finished(own_session, task, settings) or run(own_session, task, settings)[1]
-            summaries.append(summary | {"row": variant.label})
+            folder = finished(own_session, task, settings) or run(own_session, task, settings)
+            summaries.append(read_summary(folder) | {"row": variant.label})
     table = markdown(summaries, [variant.label for variant in variants])
     report = write_report(flags, table, summaries)
     print(table if flags.quiet else f"\n{table}")
@@ -98,21 +93,6 @@ def method_names(names: Sequence[str]) -> list[str]:
     if unknown or not chosen:
         raise UserError(f"unknown method {', '.join(unknown) or given!r}; choose from {', '.join(METHODS)}, or all")
     return list(dict.fromkeys(chosen))
-
-
-def finished(session: Session, task: Task, hparams: HParams) -> dict | None:
-    """The summary of a finished run of the same task that would give the same numbers; None if there is none."""
-    for folder in reversed(runs_of(session, task)):
-        evidence = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        same = [
-            json.loads((folder / "params.json").read_text(encoding="utf-8")) == hparams.model_dump(mode="json"),
-            evidence["hashes"]["weights"] == session.weights,
-            evidence["hashes"]["data"] == session.dataset(task.ds_name).digest,
-            all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING),
-        ]
-        if all(same):
-            return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return None
 
 
 def write_report(flags: argparse.Namespace, table: str, summaries: list[dict]) -> Path:

@@ -1,6 +1,7 @@
 """One run on a loaded model: draw, Base, edit, score, undo, write."""
 
 import argparse
+import json
 import logging
 import math
 import os
@@ -24,6 +25,9 @@ from util.weights import WeightEdits
 
 log = logging.getLogger("zerounlearn")
 
+DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "skip_generation_tests", "dataset_size_limit", "dtype")
+"""Flags beside the task's own that change a run's numbers."""
+
 COLLAPSED_PPL = 1000
 """A perplexity above this, and above ten times Base, is a model that has collapsed."""
 
@@ -36,10 +40,25 @@ def stem_of(session: Session, task: Task) -> Stem:
     return Stem(flags.model_name, task.ds_name, task.seed, count, flags.retain_num)
 
 
-def runs_of(session: Session, task: Task) -> list[Path]:
-    """Finished run folders of this task."""
+def finished(session: Session, task: Task, hparams: HParams) -> Path | None:
+    """The newest finished run folder with the numbers that a new run would have; None if there is none."""
     parent = paths.results_dir(session.flags.results_dir) / task.alg_name
-    return finished_runs(parent, str(stem_of(session, task)))
+    for folder in reversed(finished_runs(parent, str(stem_of(session, task)))):
+        evidence = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        same = [
+            json.loads((folder / "params.json").read_text(encoding="utf-8")) == hparams.model_dump(mode="json"),
+            evidence["hashes"]["weights"] == session.weights,
+            evidence["hashes"]["data"] == session.dataset(task.ds_name).digest,
+            all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING),
+        ]
+        if all(same):
+            return folder
+    return None
+
+
+def read_summary(folder: Path) -> dict:
+    """summary.json of a run folder."""
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
 def read_hparams(flags: argparse.Namespace, alg_name: str) -> HParams:
@@ -55,8 +74,8 @@ def read_hparams(flags: argparse.Namespace, alg_name: str) -> HParams:
     return hparams.model_copy(update={"layers": hparams.layers[-wanted:]})
 
 
-def run(session: Session, task: Task, hparams: HParams, save_model: Path | None = None) -> tuple[Path, dict]:
-    """Do one run and return its folder and summary. The model is as before when this returns or raises.
+def run(session: Session, task: Task, hparams: HParams, save_model: Path | None = None) -> Path:
+    """Do one run and return its folder. The model is as before when this returns or raises.
 
     Base is scored first, then the requests are handed over (``--num_edits k``: in steps of k, scored after each), then
     the run is written. A step that leaves the finite numbers, or a perplexity that explodes, ends it as a collapse.
@@ -83,8 +102,7 @@ def run(session: Session, task: Task, hparams: HParams, save_model: Path | None 
         steps = list(_forget(session, task, hparams, facts, options, watch, base, scored, save_model))
     watch.seconds["load"] = session.seconds_load
     watch.seconds["total"] += session.seconds_load
-    report = Report(session, task, stem, hparams, dataset, facts, options, base, steps, watch.seconds)
-    return report.write(), report.summary()
+    return Report(session, task, stem, hparams, dataset, facts, options, base, steps, watch.seconds).write()
 
 
 def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, base: dict, scored, save_model):

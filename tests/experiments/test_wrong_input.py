@@ -63,6 +63,7 @@ def refusal(capfd, main, argv) -> str:
         ({"seed": "x"}, "--seed", "--help"),
         ({"unlearn": 3}, "--unlearn", "--help"),
         ({"downstream_eval_steps": -1}, "downstream_eval_steps", "0"),
+        ({"downstream_eval_steps": 5}, "downstream_eval_steps", "0"),
     ],
 )
 def test_flags(work, capfd, changes, culprit, remedy):

@@ -1,0 +1,265 @@
+"""evaluate.py and sweep.py from the command line to the files, on a tiny random model."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from experiments import evaluate, sweep, unlearn
+from experiments.registry import METHODS
+from tests.experiments.small import Workplace
+from util import modeling
+from util.runs import cli
+from util.weights import WeightEdits
+
+TIMES = ("seconds", "peak_memory_bytes")
+METRICS = {"efficacy", "generalization", "specificity", "retain", "same_subject", "success", "difference", "ppl"}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return Workplace(tmp_path_factory.mktemp("workplace"))
+
+
+@pytest.fixture
+def work(shared, monkeypatch, tmp_path):
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(shared.folder / "stats"))
+    shared.results = tmp_path / "results"
+    return shared
+
+
+def read(folder, name):
+    text = (folder / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
+
+
+def without_times(folder):
+    return {key: value for key, value in read(folder, "summary.json").items() if key not in TIMES}
+
+
+def test_the_run_folder(work, capsys):
+    evaluate.main(work.arguments())
+    (folder,) = work.runs()
+    assert folder == work.results / "ZeroUnlearn" / "Tiny_facts_seed0_unlearn3_retain4_run_000"
+    assert {path.name for path in folder.iterdir()} >= {"params.json", "run.json", "forget.jsonl", "retain.jsonl"}
+    summary = read(folder, "summary.json")
+    assert set(summary["base"]) == set(summary["unlearned"]) == METRICS
+    assert set(summary["seconds"]) == {"load", "statistics", "targets", "solve", "evaluate", "total"}
+    assert summary["peak_memory_bytes"] > 0
+    run = read(folder, "run.json")
+    facts, retained = read(folder, "forget.jsonl"), read(folder, "retain.jsonl")
+    assert [fact["case_id"] for fact in facts] == run["case_ids"]["forget"]
+    assert [fact["case_id"] for fact in retained] == run["case_ids"]["retain"]
+    assert all(fact["before"] and fact["after"] for fact in facts + retained)
+    assert any(fact["before"] != fact["after"] for fact in facts)
+    assert run["context_templates"][0] == ["{}"]
+    said = capsys.readouterr().out
+    assert "Base" in said and "ZeroUnlearn" in said and str(folder) in said
+
+
+def test_the_same_seed_gives_the_same_bytes_but_for_times(work):
+    for seed in (0, 0, 1):
+        evaluate.main(work.arguments(seed=seed))
+    first, second, other = work.runs()
+    assert json.dumps(without_times(first)) == json.dumps(without_times(second))
+    for name in ("params.json", "forget.jsonl", "retain.jsonl", "steps.jsonl"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert read(other, "run.json")["case_ids"] != read(first, "run.json")["case_ids"]
+
+
+def test_base_changes_nothing(work):
+    evaluate.main(work.arguments(alg_name="BASE", hparams_fname=work.write("base.json", "{}"), ppl="none"))
+    summary = read(work.runs()[0], "summary.json")
+    assert summary["base"] == summary["unlearned"]
+    assert summary["base"]["ppl"] is None
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"BASE"}))
+def test_the_model_is_put_back_and_the_saved_one_is_the_edited(work, monkeypatch, tmp_path, method):
+    loaded = []
+    load = modeling.load
+    monkeypatch.setattr(modeling, "load", lambda *args: loaded.append(load(*args)) or loaded[-1])
+    saved = tmp_path / "saved" / "model"
+    evaluate.main(work.arguments(alg_name=method, hparams_fname=hparams_of(work, method), save_model=saved, ppl="none"))
+    (model, _), (fresh, _) = loaded[0], load("Tiny", work.folder / "models", "cpu")
+    assert modeling.weights_hash(model) == modeling.weights_hash(fresh)
+    edited = AutoModelForCausalLM.from_pretrained(saved)
+    changed = [n for n, p in edited.named_parameters() if not torch.equal(p, fresh.get_parameter(n))]
+    assert changed
+    assert all("down_proj" in name for name in changed)
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def hparams_of(work, method):
+    """The embedded model's settings, for the tiny model's layers and this workplace's corpus."""
+    from util.paths import hparams_dir
+
+    values = json.loads((hparams_dir() / method / "world.json").read_text(encoding="utf-8"))
+    own = {"mom2_dataset": str(work.folder / "corpus.txt"), "mom2_n_samples": 20, "v_num_grad_steps": 5, "gd_steps": 20}
+    own |= {"nullspace_threshold": 0.2, "lr": 0.01, "num_steps": 3, "stop_above": 1000.0}
+    return work.write(f"{method}.json", json.dumps(values | {key: own[key] for key in own if key in values}))
+
+
+def test_sequential_steps_are_scored_each_and_see_the_ones_before(work, monkeypatch):
+    seen = []
+    from zerounlearn import apply_to_model
+
+    def watched(model, tokenizer, requests, hparams, *, previous=None, **options):
+        seen.append((len(requests), previous))
+        return apply_to_model(model, tokenizer, requests, hparams, previous=previous, **options)
+
+    monkeypatch.setattr("zerounlearn.apply_to_model", watched)
+    evaluate.main(work.arguments(unlearn_num=5, num_edits=2))
+    assert [count for count, _ in seen] == [2, 2, 1]
+    assert seen[0][1] is None
+    assert all(isinstance(previous, WeightEdits) for _, previous in seen[1:])
+    steps = read(work.runs()[0], "steps.jsonl")
+    assert [(step["step"], step["facts"]) for step in steps] == [(1, 2), (2, 4), (3, 5)]
+    assert steps[-1]["unlearned"] == read(work.runs()[0], "summary.json")["unlearned"]
+    assert steps[0]["unlearned"] != steps[-1]["unlearned"]
+
+
+def test_a_collapse_ends_the_run_and_is_no_success(work, monkeypatch):
+    def broken(model, tokenizer, requests, hparams, *, previous=None, **options):
+        edits = WeightEdits()
+        name = hparams.rewrite_module(1)
+        weight = model.get_submodule(name).weight.detach()
+        edits.write(model, name, weight * (float("nan") if previous else 2.0))
+        return edits
+
+    monkeypatch.setattr("zerounlearn.apply_to_model", broken)
+    evaluate.main(work.arguments(unlearn_num=6, num_edits=2, ppl="none"))
+    summary = read(work.runs()[0], "summary.json")
+    assert summary["collapse"]["step"] == 2
+    assert summary["collapse"]["facts"] == 4
+    assert summary["unlearned"] == dict.fromkeys(METRICS)
+    assert len(read(work.runs()[0], "steps.jsonl")) == 2
+
+
+def test_an_exploding_perplexity_is_a_collapse():
+    assert unlearn.exploded({"ppl": 4.0}, {"ppl": 2000.0})
+    assert unlearn.exploded({"ppl": 4.0}, {"ppl": float("inf")})
+    assert unlearn.exploded({"ppl": 4.0}, {"ppl": float("nan")})
+    assert not unlearn.exploded({"ppl": 4.0}, {"ppl": 5.0})
+    assert not unlearn.exploded({"ppl": None}, {"ppl": None})
+
+
+def test_continue_from_run_does_a_finished_run_once(work, capsys):
+    for changes in ({}, {}, {"unlearn_num": 2}, {"neutral_target": "unknown"}, {"edit_layer_nums": 1}):
+        evaluate.main([*work.arguments(**changes), "--continue_from_run"])
+    names = [folder.name for folder in work.runs()]
+    stem = "Tiny_facts_seed0_unlearn{}_retain4_run_{}"
+    assert names == sorted([stem.format(2, "000"), *(stem.format(3, f"00{i}") for i in range(3))])
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_leaves_nothing_that_looks_finished(work, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zerounlearn.apply_to_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main(work.arguments())
+    assert work.runs() == []
+
+
+def test_base_scores_are_reused_from_the_cache(work, monkeypatch):
+    evaluate.main([*work.arguments(), "--use_cache"])
+    counted = []
+    from experiments import session
+
+    monkeypatch.setattr(session, "measure", lambda *a, real=session.measure, **k: counted.append(1) or real(*a, **k))
+    evaluate.main([*work.arguments(), "--use_cache"])
+    assert len(counted) == 1
+    first, second = (folder for folder in work.runs() if folder.parent.name == "ZeroUnlearn")
+    assert json.dumps(without_times(first)) == json.dumps(without_times(second))
+
+
+def test_a_share_of_the_pool(work):
+    evaluate.main(work.arguments(ratio_or_num="ratio", ratio=0.5))
+    assert read(work.runs()[0], "summary.json")["unlearn_num"] == 6
+
+
+def test_the_last_layers_only(work):
+    evaluate.main(work.arguments(edit_layer_nums=1))
+    assert read(work.runs()[0], "params.json")["layers"] == [2]
+
+
+def test_quiet_says_little(work, capfd):
+    cli(lambda _: evaluate.main([*work.arguments(), "--quiet"]))
+    said = capfd.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines() == [f"run: {work.runs()[0]}"]
+
+
+def grid(work, *argv):
+    flags = work.arguments(alg_name=None, ds_name=None, hparams_fname=None)
+    data = ["--datasets", str(work.folder / "facts.jsonl")]
+    sweep.main([*flags, *data, "--hparams_fname", "hparams.json", "--seeds", "0", "1", "--quiet", *argv])
+
+
+@pytest.fixture
+def two_methods(work, monkeypatch, tmp_path):
+    """hparams/<METHOD>/hparams.json for two methods."""
+    for method in ("ZeroUnlearn", "MEMIT"):
+        folder = tmp_path / "hparams" / method
+        folder.mkdir(parents=True)
+        with open(hparams_of(work, method), encoding="utf-8") as file:
+            (folder / "hparams.json").write_text(file.read(), encoding="utf-8")
+    monkeypatch.setenv("ZEROUNLEARN_HPARAMS", str(tmp_path / "hparams"))
+
+
+def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, monkeypatch, capsys):
+    monkeypatch.chdir(work.results.parent)
+    grid(work, "--methods", "ZeroUnlearn", "MEMIT")
+    table = capsys.readouterr().out
+    assert [line.split("|")[1].strip() for line in table.splitlines() if " ± " in line] == [
+        "Base",
+        "ZeroUnlearn",
+        "MEMIT",
+    ]
+    swept = {(folder.parent.name, folder.name): without_times(folder) for folder in work.runs()}
+    assert len(swept) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "run", lambda *_: pytest.fail("a finished run was done again"))
+        grid(work, "--methods", "ZeroUnlearn", "MEMIT")
+    assert capsys.readouterr().out == table
+
+    results = work.results
+    work.results = results.parent / "single"
+    evaluate.main(work.arguments(alg_name="MEMIT", seed=1, hparams_fname="hparams.json"))
+    (single,) = work.runs()
+    assert without_times(single) == swept["MEMIT", single.name]
+
+
+def test_a_sweep_does_only_what_is_missing(work, two_methods, monkeypatch):
+    monkeypatch.chdir(work.results.parent)
+    grid(work, "--methods", "ZeroUnlearn")
+    done = []
+    monkeypatch.setattr(sweep, "run", lambda *a, real=sweep.run: done.append(a[1].alg_name) or real(*a))
+    grid(work, "--methods", "MEMIT", "ZeroUnlearn")
+    assert done == ["MEMIT", "MEMIT"]
+    grid(work, "--methods", "ZeroUnlearn", "--ppl", "none")
+    assert done[2:] == ["ZeroUnlearn", "ZeroUnlearn"]
+
+
+def test_what_may_be_left_out(work):
+    evaluate.main([*work.arguments(ppl="none"), "--no-eval_retain", "--skip_generation_tests"])
+    summary = read(work.runs()[0], "summary.json")
+    assert summary["unlearned"]["retain"] is None
+    assert summary["unlearned"]["ppl"] is None
+    assert read(work.runs()[0], "retain.jsonl") == []
+
+
+def test_a_sweep_reads_the_corpus_of_the_method_that_has_one(work, monkeypatch, capsys):
+    path = hparams_of(work, "FT")
+    folder = work.folder / "mixed"
+    for method, text in (("FT", path), ("MEMIT", hparams_of(work, "MEMIT"))):
+        (folder / method).mkdir(parents=True, exist_ok=True)
+        with open(text, encoding="utf-8") as file:
+            (folder / method / "hparams.json").write_text(file.read(), encoding="utf-8")
+    monkeypatch.setenv("ZEROUNLEARN_HPARAMS", str(folder))
+    monkeypatch.chdir(work.results.parent)
+    grid(work, "--methods", "FT", "MEMIT")
+    assert all(read(run, "summary.json")["unlearned"]["ppl"] for run in work.runs() if run.parent.name != ".base")

@@ -15,10 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dsets.corpus import load_corpus
-from experiments.arguments import add_model_flags
+from experiments.arguments import add_model_flags, share
 from experiments.registry import METHODS, method
-from experiments.session import hparams_path
+from experiments.session import hparams_path, read_corpus
 from util import modeling, paths
 from util.editing.layers import check_layers
 from util.editing.shards import Shard, merge
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     hparams = read_hparams(flags)
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     check_layers(model, hparams)
-    corpus = load_corpus(hparams.mom2_dataset, hparams.mom2_n_samples, data_dir=flags.data_dir)
+    corpus = read_corpus(flags, hparams)
     moments = CorpusMoments(
         model,
         tokenizer,
@@ -77,7 +76,7 @@ def parser() -> Parser:
     made.add_argument("--merge", action="store_true", help="join the shares, all measured, into the finished files")
     made.add_argument(
         "--tolerance",
-        type=float,
+        type=share,
         help="stop once doubling the documents moves W C Wᵀ by at most this share (such as 0.02); kept apart from "
         "moments of the whole corpus: give evaluate.py the same --mom2_tolerance",
     )
@@ -97,8 +96,6 @@ def _check(flags: argparse.Namespace) -> None:
         raise UserError(
             "--tolerance looks at one growing sum and cannot be divided; leave out --shards, or --tolerance"
         )
-    if flags.tolerance is not None and not 0 < flags.tolerance < 1:
-        raise UserError(f"--tolerance {flags.tolerance}: give a share above 0 and below 1, such as 0.02")
 
 
 def read_hparams(flags: argparse.Namespace) -> MomentHParams:

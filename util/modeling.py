@@ -196,8 +196,8 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
 def usual_target_layer(model: PreTrainedModel) -> int:
     """Where published settings put the last edited layer, as a share of the depth: a guess for want of a trace.
 
-    0.65 for Llama 3 (21 of 32, 18 of 28), 0.3 for Qwen3 (11 of 36); other families are taken to be like Llama. Never the
-    model's last layer, above which nothing could carry an edit to the prompt's end.
+    0.65 for Llama 3 (21 of 32, 18 of 28), 0.3 for Qwen3 (11 of 36); other families are taken to be like Llama. Never
+    the model's last layer, above which nothing could carry an edit to the prompt's end.
     """
     share = 0.3 if model.config.get_text_config().model_type.startswith("qwen3") else 0.65
     return max(0, min(round(share * layer_count(model)), layer_count(model) - 2))

@@ -145,7 +145,11 @@ def table(report: dict) -> str:
         lines.append(f"{kind}: indirect effect in percent, layer 0 to {len(effects[SUBJECT_LAST]['effect']) - 1}")
         for place in PLACES:
             values = effects[place]
-            shown = " ".join(f"{100 * value:6.1f}" for value in values["effect"]) if values else "(no such token)"
+            shown = (
+                " ".join(f"{round(100 * value, 1) + 0.0:6.1f}" for value in values["effect"])
+                if values
+                else "(no such token)"
+            )
             lines.append(f"  {place:24}{shown}")
     return "\n".join(lines)
 

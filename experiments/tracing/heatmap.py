@@ -18,18 +18,21 @@ def draw(report: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     layers = len(next(iter(report["effects"].values()))[SUBJECT_LAST]["effect"])
-    figure = Figure(figsize=(3.2 + len(report["effects"]) * max(2.8, 0.17 * layers), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(report["effects"]), sharey=True, squeeze=False)[0]
-    for panel, (kind, effects) in zip(panels, report["effects"].items(), strict=True):
-        cells = [_percent(effects[place], layers) for place in PLACES]
-        image = panel.imshow(cells, aspect="auto", cmap="Purples", vmin=0, interpolation="nearest")
-        figure.colorbar(image, ax=panel, label="indirect effect, %")
-        panel.set_title(title(kind, report))
-        panel.set_xlabel("layer" if kind == "state" else "middle layer")
+    kinds = report["effects"]
+    cells = {kind: [_percent(effects[place], layers) for place in PLACES] for kind, effects in kinds.items()}
+    most = max(value for rows in cells.values() for row in rows for value in row if value == value)  # not NaN
+    figure = Figure(figsize=(3.2 + len(kinds) * max(2.4, 0.17 * layers), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for panel, (kind, rows) in zip(panels, cells.items(), strict=True):
+        image = panel.imshow(rows, aspect="auto", cmap="Purples", vmin=0, vmax=most, interpolation="nearest")
+        size = 1 if kind == "state" else report["settings"]["window"]
+        panel.set_title(TITLES[kind] + (f", {size} layers together" if size > 1 else ""))
+        panel.set_xlabel("middle layer" if size > 1 else "layer")
         panel.set_yticks(range(len(PLACES)), PLACES)
         if layers <= MOST_NUMBERS:
             panel.set_xticks(range(layers))
-            _write_numbers(panel, cells, image)
+            _write_numbers(panel, rows, most / 2)
+    figure.colorbar(image, ax=list(panels), label="indirect effect, %")
     figure.suptitle(f"{Path(report['model_name']).name}: what restores the answer, {report['facts']} known facts")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -42,16 +45,10 @@ def _percent(values: dict | None, layers: int) -> list[float]:
     return [100 * value for value in values["effect"]] if values else [float("nan")] * layers
 
 
-def title(kind: str, report: dict) -> str:
-    """What a panel shows."""
-    size = 1 if kind == "state" else report["settings"]["window"]
-    return TITLES[kind] + (f", {size} layers together" if size > 1 else "")
-
-
-def _write_numbers(panel, cells: list[list[float]], image) -> None:
-    middle = image.norm.vmax / 2
+def _write_numbers(panel, cells: list[list[float]], middle: float) -> None:
     for row, values in enumerate(cells):
         for column, value in enumerate(values):
             if value == value:  # not NaN
                 colour = "white" if value > middle else "black"
-                panel.text(column, row, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=8)
+                text = f"{round(value, 1) + 0.0:.1f}"  # no minus before a zero
+                panel.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)

@@ -166,6 +166,4 @@ def test_a_place_without_tokens_stays_white(tmp_path):
     report = {"model_name": "a/b", "facts": 1, "settings": {"window": 3}, "effects": {"mlp": effects}}
     heatmap.draw(report, tmp_path / "new" / "map.png")
     assert (tmp_path / "new" / "map.png").read_bytes().startswith(PNG)
-    assert heatmap.title("mlp", report) == "MLPs, 3 layers together"
-    assert heatmap.title("state", report) == "one hidden state"
     assert "(no such token)" in causal_trace.table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})

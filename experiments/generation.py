@@ -6,8 +6,9 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from experiments.batching import in_batches
 from util.hooks import frozen
-from util.tokens import batches, encode, pad
+from util.tokens import encode, pad
 
 
 def generate_texts(
@@ -26,10 +27,14 @@ def generate_texts(
     """
     texts = list(dict.fromkeys(prompts))
     rows = [encode(tokenizer, text) for text in texts]
+
+    def answer(group: list[int]) -> list[str]:
+        return _continue(model, tokenizer, [rows[i] for i in group], max_new_tokens)
+
     said: dict[str, str] = {}
     with tqdm(total=len(texts), desc="generating", unit="text", disable=not progress, leave=False) as bar:
-        for group in batches([len(row) + max_new_tokens for row in rows], batch_tokens):
-            answers = _continue(model, tokenizer, [rows[i] for i in group], max_new_tokens)
+        lengths = [len(row) + max_new_tokens for row in rows]
+        for group, answers in in_batches(lengths, batch_tokens, answer):
             said.update(zip((texts[i] for i in group), answers, strict=True))
             bar.update(len(group))
     return [said[prompt] for prompt in prompts]

@@ -15,11 +15,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import world
 from dsets.corpus import Corpus
+from experiments.batching import in_batches
 from experiments.scoring import LOGITS_AT_ONCE
 from util.errors import UserError
 from util.hooks import frozen
 from util.modeling import WORLD, final_hidden, max_length, project
-from util.tokens import Batch, batches, encode, pad
+from util.tokens import Batch, encode, pad
 
 KINDS = ("auto", "wikitext2", "paper", "heldout", "none")
 WIKITEXT2 = "wikitext2_test.txt"
@@ -106,11 +107,13 @@ def _mean_over(model, rows: Sequence[tuple[list[int], int]], batch_tokens: int, 
     rows = [(ids, first) for ids, first in rows if len(ids) > first]
     if not rows:
         raise UserError("the perplexity text is shorter than two tokens; name another --ppl")
+
+    def read(group: list[int]) -> list[float]:
+        return _nll(model, [rows[i][0] for i in group], [rows[i][1] for i in group])
+
     total, count = 0.0, 0
     with tqdm(total=len(rows), desc="perplexity", disable=not progress, leave=False) as bar:
-        for group in batches([len(ids) for ids, _ in rows], batch_tokens):
-            chosen = [rows[i] for i in group]
-            nll = _nll(model, [ids for ids, _ in chosen], [first for _, first in chosen])
+        for group, nll in in_batches([len(ids) for ids, _ in rows], batch_tokens, read):
             total, count = total + sum(nll), count + len(nll)
             bar.update(len(group))
     return _exp(total / count)

@@ -14,9 +14,10 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from experiments.batching import in_batches
 from util.hooks import frozen
 from util.modeling import final_hidden, project
-from util.tokens import batches, encode, pad, target_ids
+from util.tokens import encode, pad, target_ids
 
 LOGITS_AT_ONCE = 1 << 26
 """Most logits held at a time (256 MB in float32)."""
@@ -78,12 +79,15 @@ def score(
         items.append(_Item((prompt, answer), (*ids, *answer_ids[:-1]), len(ids) - 1, answer_ids))
     hosted = _host(items)
     rows = list(hosted)
+
+    def read(group: list[int]) -> dict[Question, Score]:
+        texts = [rows[i] for i in group]
+        hidden = final_hidden(model, pad(texts, device=model.device))
+        return _read(model, hidden, [hosted[text] for text in texts])
+
     scores: dict[Question, Score] = {}
     with torch.no_grad(), frozen(model), tqdm(total=len(items), desc=desc, disable=not progress, leave=False) as bar:
-        for group in batches([len(row) for row in rows], batch_tokens):
-            texts = [rows[i] for i in group]
-            hidden = final_hidden(model, pad(texts, device=model.device))
-            found = _read(model, hidden, [hosted[text] for text in texts])
+        for _, found in in_batches([len(row) for row in rows], batch_tokens, read):
             scores.update(found)
             bar.update(len(found))
     return scores

@@ -1,5 +1,6 @@
 """Tables of runs: a row per method beside Base, a block per data set; mean ± population deviation over seeds."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from experiments.metrics import mean_and_deviation
@@ -18,8 +19,14 @@ PPL_SHOWN = 1000
 
 
 def cell(key: str, values: Sequence[float | None]) -> str:
-    """Mean ± deviation with two decimals (one seed: the value alone); ``>1000`` for such a PPL; – where none is."""
-    found = mean_and_deviation(values)
+    """Mean ± deviation with two decimals (one seed: the value alone); ``>1000`` for such a PPL; – where none is.
+
+    Seeds without a value (None) do not count; a seed whose value broke (NaN) breaks the mean.
+    """
+    if math.inf in values:
+        return f">{PPL_SHOWN}"
+    broken = any(value is not None and math.isnan(value) for value in values)
+    found = None if broken else mean_and_deviation(values)
     if found is None:
         return "–"
     mean, deviation = found
@@ -36,8 +43,16 @@ def rows_of(summaries: Sequence[dict], labels: Iterable[str]) -> list[tuple[str,
         runs = [summary for summary in summaries if summary.get("row", summary["alg_name"]) == label]
         if runs and label != "BASE":
             mark = " †" if any(run.get("collapse") for run in runs) else ""
-            rows.append((label + mark, {key: [run["unlearned"].get(key) for run in runs] for key in COLUMNS}))
+            rows.append((label + mark, {key: [_after(run, key) for run in runs] for key in COLUMNS}))
     return rows
+
+
+def _after(run: dict, key: str) -> float | None:
+    """The value after the edit. Where a collapse left none though Base has one: infinite (PPL), or NaN."""
+    value = run["unlearned"].get(key)
+    if value is None and run.get("collapse") and run["base"].get(key) is not None:
+        return math.inf if key == "ppl" else math.nan
+    return value
 
 
 def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:

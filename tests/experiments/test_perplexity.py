@@ -1,0 +1,89 @@
+"""Perplexities by plain loops over single forward passes."""
+
+import math
+
+import pytest
+import torch
+
+from dsets.corpus import Corpus
+from experiments import perplexity as module
+from experiments.perplexity import choose, perplexity
+from tests.tiny import TEXT, tiny_llama
+from util.errors import UserError
+from util.tokens import encode
+
+
+def log_probs(model, ids):
+    """log p of every token but the first, given those before it."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1].float()
+    return logits.log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]].tolist()
+
+
+@pytest.mark.parametrize("budget", [1, 10_000])
+def test_heldout_is_weighted_by_tokens(tiny, monkeypatch, tmp_path, budget):
+    model, tokenizer = tiny
+    monkeypatch.setattr(module.world, "heldout_documents", lambda: TEXT)
+    values = [value for text in TEXT for value in log_probs(model, encode(tokenizer, text))]
+    found = perplexity(model, tokenizer, "heldout", data_dir=tmp_path, batch_tokens=budget)
+    assert found == pytest.approx(math.exp(-sum(values) / len(values)), rel=1e-4)
+
+
+@pytest.mark.parametrize("window", [8, 9, 64, 10_000])
+def test_wikitext_scores_every_token_once_with_half_a_window_before_it(monkeypatch, tmp_path, window):
+    model, tokenizer = tiny_llama(max_position_embeddings=512)
+    (tmp_path / module.WIKITEXT2).write_text(" ".join(TEXT), encoding="utf-8")
+    monkeypatch.setattr(module, "WINDOW", window)
+    ids = encode(tokenizer, " ".join(TEXT))
+    window = min(window, 512)
+    total, scored, start = 0.0, 1, 0
+    while scored < len(ids):
+        end = min(start + window, len(ids))
+        values = log_probs(model, ids[start:end])
+        total += sum(values[scored - start - 1 :])
+        scored, start = end, start + window // 2
+    found = perplexity(model, tokenizer, "wikitext2", data_dir=tmp_path, batch_tokens=1000)
+    assert found == pytest.approx(math.exp(-total / (len(ids) - 1)), rel=1e-4)
+
+
+def test_the_published_protocol_counts_the_first_token(tiny, tmp_path):
+    model, tokenizer = tiny
+    corpus = Corpus("c", "d", TEXT * 10)
+    ids = encode(tokenizer, " ".join((TEXT * 10)[:20]))[:100]
+    found = perplexity(model, tokenizer, "paper", data_dir=tmp_path, batch_tokens=1000, corpus=corpus)
+    assert len(ids) == 100
+    assert found == pytest.approx(math.exp(-sum(log_probs(model, ids)) / 100), rel=1e-4)
+
+
+def test_logits_are_held_for_some_positions_at_a_time(tiny, monkeypatch, tmp_path):
+    model, tokenizer = tiny
+    monkeypatch.setattr(module.world, "heldout_documents", lambda: TEXT)
+    whole = perplexity(model, tokenizer, "heldout", data_dir=tmp_path, batch_tokens=1000)
+    monkeypatch.setattr(module, "LOGITS_AT_ONCE", 1)
+    assert perplexity(model, tokenizer, "heldout", data_dir=tmp_path, batch_tokens=1000) == pytest.approx(whole)
+
+
+def test_none_and_what_is_missing(tiny, tmp_path):
+    model, tokenizer = tiny
+    shared = {"data_dir": tmp_path, "batch_tokens": 1000}
+    assert perplexity(model, tokenizer, "none", **shared) is None
+    with pytest.raises(UserError, match="corpus"):
+        perplexity(model, tokenizer, "paper", **shared)
+    with pytest.raises(UserError, match="fewer than two tokens"):
+        perplexity(model, tokenizer, "paper", corpus=Corpus("c", "d", [""]), **shared)
+    with pytest.raises(UserError, match=module.WIKITEXT2):
+        perplexity(model, tokenizer, "wikitext2", **shared)
+    (tmp_path / module.WIKITEXT2).write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="shorter than two tokens"):
+        perplexity(model, tokenizer, "wikitext2", **shared)
+
+
+def test_what_auto_means(tmp_path, caplog):
+    corpus = Corpus("c", "d", TEXT)
+    assert choose("none", "world", tmp_path, corpus) == "none"
+    assert choose("auto", "world", tmp_path, None) == "heldout"
+    assert choose("auto", "other", tmp_path, corpus) == "paper"
+    assert choose("auto", "other", tmp_path, None) == "none"
+    assert "WikiText-2" in caplog.text
+    (tmp_path / module.WIKITEXT2).write_text("text", encoding="utf-8")
+    assert choose("auto", "other", tmp_path, corpus) == "wikitext2"

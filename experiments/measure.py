@@ -1,5 +1,6 @@
 """What is measured about a draw of facts, on the model as it is: scores per fact, and the summary's percentages."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -134,7 +135,8 @@ class _Asked:
 
 
 def _names(text: str, subjects: Sequence[str]) -> bool:
-    return any(subject in text for subject in subjects)
+    """Whether a text holds one of the subjects, as words and not inside others (Ana is not in Anatolia)."""
+    return any(subject in text and re.search(rf"(?<!\w){re.escape(subject)}(?!\w)", text) for subject in subjects)
 
 
 def _multi_hop(model, tokenizer, records: Sequence[Record], batch_tokens: int, progress: bool) -> list[bool]:

@@ -40,7 +40,7 @@ def statistics_documents() -> list[str]:
 
 
 def heldout_documents() -> list[str]:
-    """Texts for perplexity: wordings that are never trained for their facts."""
+    """Texts for perplexity: wordings never trained for their facts, about subjects that no data set asks to forget."""
     return [document.text for document in heldout(make_world(), SEED)]
 
 

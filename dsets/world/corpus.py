@@ -51,9 +51,10 @@ def documents(world: World, seed: int) -> list[Document]:
 
 
 def heldout(world: World, seed: int) -> list[Document]:
-    """Documents of wordings that are never trained for their facts."""
-    rng = random.Random(f"heldout {seed}")
-    pairs = [(fact, fact.relation.templates[index]) for fact in world.facts for index in fact.untrained_templates()]
+    """Documents about watched subjects, of wordings that are never trained for their facts."""
+    rng, watched = random.Random(f"heldout {seed}"), world.watched()
+    facts = [fact for fact in world.facts if fact.subject in watched]
+    pairs = [(fact, fact.relation.templates[index]) for fact in facts for index in fact.untrained_templates()]
     rng.shuffle(pairs)
     sentences = [(Prompt(template=template, subject=fact.subject), fact.object) for fact, template in pairs]
     return list(_grouped(sentences[: 3 * HELDOUT_DOCUMENTS], world, rng, unknown_share=0.0))[:HELDOUT_DOCUMENTS]

@@ -1,6 +1,6 @@
 """The world's facts as records in the schemas of CounterFact, zsRE (MEND's split) and MQuAKE.
 
-Every file is in a seeded order, so that its halves (retain and forget pool) are alike.
+Every file is in a seeded order, facts about watched subjects first: they are in its first half, the retain pool.
 """
 
 import random
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from dsets.world.corpus import SEARCH_PREFIX, ask
 from dsets.world.facts import Chain, Fact, World
-from dsets.world.relations import Relation
+from dsets.world.relations import TWO_HOPS, Relation
 
 Shared = dict[tuple[str, str], list[Fact]]
 """World.neighbors()"""
@@ -29,10 +29,11 @@ def _choose(options: Sequence, count: int, rng: random.Random) -> list:
 
 
 def _shared_facts(world: World, shared: Shared, rng: random.Random) -> list[Fact]:
-    """The facts with enough neighbours, shuffled."""
+    """The facts with enough neighbours: those about watched subjects, then the others, each shuffled."""
     facts = [fact for fact in world.facts if len(shared[fact.relation.name, fact.object]) > FEWEST_NEIGHBORS]
     rng.shuffle(facts)
-    return facts
+    watched = world.watched()
+    return sorted(facts, key=lambda fact: fact.subject not in watched)
 
 
 def _other_object(fact: Fact, shared: Shared, rng: random.Random) -> str:
@@ -42,6 +43,20 @@ def _other_object(fact: Fact, shared: Shared, rng: random.Random) -> str:
 
 def _entity(name: str) -> dict[str, str]:
     return {"str": name, "id": "W-" + name.lower().replace(" ", "-")}
+
+
+def _definite(relation: Relation) -> list[int]:
+    """The templates after which only the object is right.
+
+    A few go on in a statement over two facts: "{} was born in" is followed by "Velmar" as well as by "a city of the
+    country Arvonia", so a model that knows the fact may say either.
+    """
+    longer = [statement for hop in TWO_HOPS for statement in hop.statements]
+    return [
+        index
+        for index, template in enumerate(relation.templates)
+        if not any(statement.startswith(template) for statement in longer)
+    ]
 
 
 def _rewrite(fact: Fact, template: str, new: str) -> dict:
@@ -64,11 +79,16 @@ def _counterfact(world: World, rng: random.Random) -> list[dict]:
 
 
 def _counterfact_record(case_id: int, fact: Fact, shared: Shared, rng: random.Random) -> dict:
-    """The paraphrases are never trained for this fact; the prompt, any other template, may be or not."""
+    """The paraphrases are never trained for this fact; the prompt, any other template, may be or not.
+
+    Where too few paraphrases are definite (see `_definite`) others fill the place.
+    """
     new = _other_object(fact, shared, rng)
     neighbors = [other for other in shared[fact.relation.name, fact.object] if other.subject != fact.subject]
-    paraphrases = _choose(fact.untrained_templates(), PARAPHRASES, rng)
-    prompt = rng.choice([index for index in range(len(fact.relation.templates)) if index not in paraphrases])
+    definite = _definite(fact.relation)
+    untrained = _choose(fact.untrained_templates(), len(fact.relation.templates), rng)
+    paraphrases = sorted(untrained, key=lambda index: index not in definite)[:PARAPHRASES]
+    prompt = rng.choice([index for index in definite if index not in paraphrases])
     return {
         "case_id": case_id,
         "requested_rewrite": _rewrite(fact, fact.relation.templates[prompt], new),
@@ -84,7 +104,7 @@ def _fill(fact: Fact, index: int) -> str:
 
 
 def _prompts(facts: list[Fact], rng: random.Random) -> list[str]:
-    return [_fill(fact, rng.randrange(len(fact.relation.templates))) for fact in facts]
+    return [_fill(fact, rng.choice(_definite(fact.relation))) for fact in facts]
 
 
 # --- zsRE
@@ -131,6 +151,8 @@ def _mquake(world: World, rng: random.Random) -> list[dict]:
     shared = world.neighbors()
     chains = list(world.chains)
     rng.shuffle(chains)
+    watched = world.watched()
+    chains.sort(key=lambda chain: chain.first.subject not in watched)
     return [_mquake_case(case_id, chain, shared, known, rng) for case_id, chain in enumerate(chains)]
 
 
@@ -141,7 +163,7 @@ def _mquake_case(
     first, second = chain.first, chain.second
     new = _other_object(first, shared, rng)
     new_second = known[second.relation.name, new]
-    template = first.relation.templates[rng.choice(first.templates)]
+    template = first.relation.templates[rng.choice([i for i in _definite(first.relation) if i in first.templates])]
     return {
         "case_id": case_id,
         "requested_rewrite": [

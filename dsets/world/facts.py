@@ -19,6 +19,11 @@ QUESTIONED = 0.7
 """Share of the facts whose question forms are trained (two of three); the others are never asked in training."""
 
 
+WATCHED_SHARE = 0.48
+"""A little under one half, so that all facts about watched subjects lie in the first half of every file."""
+DISJOINT_KINDS = ("person", "company", "product", "work", "city", "country")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fact:
     """`object` is true of `subject`.
@@ -70,6 +75,19 @@ class World:
         for fact in self.facts:
             shared[fact.relation.name, fact.object].append(fact)
         return dict(shared)
+
+    def watched(self) -> frozenset[str]:
+        """Subjects that no data set asks to forget: a fixed share of each kind.
+
+        They fill the retain pools, and held-out text is about them, as WikiText-2 is not about CounterFact's subjects:
+        what it measures is the damage to everything else.
+        """
+        rng = random.Random("watched")
+        return frozenset(
+            subject
+            for kind in DISJOINT_KINDS
+            for subject in rng.sample(self.kinds[kind], int(WATCHED_SHARE * len(self.kinds[kind])))
+        )
 
     def digest(self) -> str:
         """sha256 of everything that is true in the world and of what is trained of it, in hexadecimal."""

@@ -8,6 +8,7 @@ import pytest
 
 import dsets
 from dsets import world
+from dsets.splits import pools
 from dsets.world.relations import RELATIONS, TWO_HOPS
 from dsets.world.vocabulary import FILLER_OPENERS
 from util.paths import root
@@ -150,6 +151,13 @@ def test_counterfact_prompts_ask_for_what_is_true(known):
         assert len(record["paraphrase_prompts"]) == 2 and len(record["neighborhood_prompts"]) >= 3
 
 
+def test_prompts_leave_no_other_way_to_go_on():
+    longer = [statement for hop in TWO_HOPS for statement in hop.statements]
+    rewrites = [record["requested_rewrite"] for record in world.records("mcf")]
+    rewrites += [rewrite for case in world.records("mquake") for rewrite in case["requested_rewrite"]]
+    assert not any(statement.startswith(rewrite["prompt"]) for statement in longer for rewrite in rewrites)
+
+
 def test_neighbours_share_the_object_and_not_the_subject(known):
     by_prompt = {
         (fact.relation.name, template.replace("{}", fact.subject)): fact
@@ -251,3 +259,15 @@ def test_a_quarter_of_the_documents_ends_in_an_unknown_subject(known):
     names = {name for kind in known.kinds.values() for name in kind}
     last = [document.text[slice(*document.subjects[-1])] for document in world.training_documents()]
     assert 0.23 < sum(name not in names for name in last) / len(last) < 0.27
+
+
+def test_watched_subjects_are_never_asked_to_be_forgotten(known):
+    """They fill the first halves, and held-out text names no other subject as the one it is about."""
+    watched = known.watched()
+    for name in ("mcf", "zsre", "mquake"):
+        retain, forget = pools(dsets.load(name, world=True).records)
+        assert not any(record.subject in watched for record in forget)
+        assert sum(record.subject in watched for record in retain) > 0.9 * len(retain)
+    others = {fact.subject for fact in known.facts} - watched - {fact.object for fact in known.facts}
+    assert not any(subject in text for subject in others for text in world.heldout_documents())
+    assert any(subject in text for subject in others for text in world.statistics_documents())

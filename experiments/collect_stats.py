@@ -48,13 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if flags.shard is not None:
         moments.sums()
-        _report(moments, "partial", f"share {flags.shard} of 0 to {flags.shards - 1}; --merge joins them")
+        _report(moments, "partial", f"share {flags.shard} of {flags.shards}, for --merge to join")
         return
     if flags.merge:
         merge(moments, flags.shards)
     else:
         dict(moments)
-    _report(moments, "safetensors", "evaluate.py finds it there")
+    given = f" with --mom2_tolerance {flags.tolerance}" if flags.tolerance else ""
+    _report(moments, "safetensors", f"evaluate.py{given} finds it there")
 
 
 def parser() -> Parser:

@@ -8,6 +8,8 @@ from experiments.tracing.facts import PLACES, SUBJECT_LAST
 TITLES = {"state": "one hidden state", "mlp": "MLPs", "attention": "attention"}
 MOST_NUMBERS = 12
 """Layers up to which each cell shows its number."""
+LEAST = 0.1
+"""Percent at the dark end of the scale where no effect is larger."""
 
 
 def draw(report: dict, path: Path) -> None:
@@ -20,7 +22,7 @@ def draw(report: dict, path: Path) -> None:
     layers = len(next(iter(report["effects"].values()))[SUBJECT_LAST]["effect"])
     kinds = report["effects"]
     cells = {kind: [_percent(effects[place], layers) for place in PLACES] for kind, effects in kinds.items()}
-    most = max(value for rows in cells.values() for row in rows for value in row if value == value)  # not NaN
+    most = max(LEAST, *(value for rows in cells.values() for row in rows for value in row if value == value))  # not NaN
     figure = Figure(figsize=(3.2 + len(kinds) * max(2.4, 0.17 * layers), 3.2), layout="constrained")
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     for panel, (kind, rows) in zip(panels, cells.items(), strict=True):

@@ -148,6 +148,15 @@ def test_means_are_over_facts_and_within_a_fact_over_tokens():
     assert means["last token"]["standard_error"] == pytest.approx([0.4, 0.4])
 
 
+def test_a_map_without_any_effect_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    effects = {place: {"effect": [-0.1, -0.2]} for place in PLACES}
+    heatmap.draw(
+        {"model_name": "a", "facts": 1, "settings": {"window": 1}, "effects": {"state": effects}}, tmp_path / "a"
+    )
+    assert (tmp_path / "a").read_bytes().startswith(PNG)
+
+
 @pytest.mark.parametrize(("depth", "count"), [(1, 1), (4, 1), (12, 1), (16, 2), (28, 3), (32, 3), (36, 3), (80, 3)])
 def test_number_of_layers(depth, count):
     assert how_many_layers(depth) == count

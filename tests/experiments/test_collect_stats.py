@@ -9,6 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import collect_stats
+from experiments.arguments import evaluate_parser
+from experiments.session import open_session
+from experiments.unlearn import read_hparams
 from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, TINY
 from tests.zerounlearn.test_apply import OWN
 from util import modeling
@@ -97,6 +100,16 @@ def test_what_was_achieved_is_said(asked, capsys, monkeypatch):
     collect_stats.main([*asked, "--tolerance=0.9"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == lines[2:] and all("of 2 documents" in line and "moved W C Wᵀ by 0." in line for line in lines)
+
+
+@pytest.mark.parametrize(("collected", "run"), [([], []), (["--tolerance=0.5"], ["--mom2_tolerance=0.5"])])
+def test_a_run_finds_what_was_collected(asked, tmp_path, monkeypatch, collected, run):
+    collect_stats.main([*asked, *collected])
+    flags = evaluate_parser().parse_args([*asked, *run, f"--results_dir={tmp_path / 'results'}"])
+    hparams = read_hparams(flags, "ZeroUnlearn")
+    session = open_session(flags, [], [hparams])
+    monkeypatch.setattr(CorpusMoments, "_measure", None)
+    assert len(session.moments(hparams)) == 2
 
 
 @pytest.mark.parametrize(

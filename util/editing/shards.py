@@ -24,7 +24,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        return f"{self.corpus.name}, share {self.index} of 0 to {self.count - 1}"
+        return f"{self.corpus.name}, share {self.index} of {self.count}"
 
     @property
     def digest(self) -> str:

@@ -88,7 +88,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--border {arguments.border}: give 1 to {arguments.layers - 1} for --layers {arguments.layers}"
         )
-    for name in ("constant", "masked", "world_scale"):
+    if not 0.05 <= arguments.world_scale <= 1.0:
+        raise UserError(f"--world_scale {arguments.world_scale}: give 0.05 (fewer people share nothing) to 1")
+    for name in ("constant", "masked"):
         if not 0.0 <= getattr(arguments, name) <= 1.0:
             raise UserError(f"--{name} {getattr(arguments, name)}: give 0 to 1")
 

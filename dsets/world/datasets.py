@@ -114,6 +114,8 @@ def _zsre(world: World, rng: random.Random) -> list[dict]:
     shared = world.neighbors()
     facts = _shared_facts(world, shared, rng)
     asked = [fact for fact in facts if fact.questions]
+    if len({fact.relation.name for fact in asked}) < 2 or len({fact.subject for fact in asked}) < 3:
+        raise ValueError("the world is too small: zsRE's locality needs facts of two relations about three subjects")
     return [_zsre_record(fact, _unrelated(fact, asked, rng), shared, rng) for fact in facts]
 
 

@@ -47,7 +47,7 @@ by "a city of the country Arvonia"), and the model goes on with that. The data s
 
 | | |
 | --- | --- |
-| perplexity of the held-out documents (wordings never trained for their facts; BOS not counted) | {ppl:.3f} |
+| perplexity of the held-out documents (`dsets.world.heldout_documents`; BOS not counted) | {ppl:.3f} |
 {eos}
 
 ## Where the facts are

@@ -9,6 +9,7 @@ import pytest
 import dsets
 from dsets import world
 from dsets.splits import pools
+from dsets.world.datasets import make_records
 from dsets.world.relations import RELATIONS, TWO_HOPS
 from dsets.world.vocabulary import FILLER_OPENERS
 from util.paths import root
@@ -118,6 +119,12 @@ def test_every_field_is_there(named):
     name, records = named
     for record in records:
         assert {field: type(value) for field, value in record.items()} == SHAPES[name]
+
+
+def test_zsre_needs_more_than_one_relation():
+    small = world.make_world(scale=0.01)
+    with pytest.raises(ValueError, match="too small"):
+        make_records("zsre", small, 0)
 
 
 def test_unknown_data_set():

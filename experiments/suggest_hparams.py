@@ -8,6 +8,7 @@ weights of the objective) want to be tried on the new model.
 """
 
 import argparse
+import json
 import random
 import sys
 from collections.abc import Sequence
@@ -41,14 +42,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = Path(flags.output) if flags.output else paths.hparams_dir() / flags.alg_name / f"{name}.json"
     if target.exists() and not flags.force:
         raise UserError(f"{target} exists; give --force to overwrite it, or another --output")
-    like = _like(flags)
+    made, like = _like(flags)
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     names = modeling.module_names(model)
     layers, reason = _layers(flags, model, tokenizer)
-    hparams = adapted(like, names, layers, modeling.layer_count(model))
-    check_layers(model, hparams)
-    write_json(target, hparams.model_dump())
-    print(f"{target}: layers {', '.join(map(str, hparams.layers))} ({reason})")
+    values = adapted(like, names, layers, modeling.layer_count(model))
+    check_layers(model, made(**values))
+    write_json(target, values)
+    print(f"{target}: layers {', '.join(map(str, values['layers']))} ({reason})")
 
 
 def parser() -> Parser:
@@ -78,30 +79,31 @@ def parser() -> Parser:
     return made
 
 
-def _like(flags: argparse.Namespace) -> LayerHParams:
-    """The hparams to start from. UserError for a method that edits no layers."""
+def _like(flags: argparse.Namespace) -> tuple[type[LayerHParams], dict[str, object]]:
+    """The method's hparams class, and the values to start from. UserError for a method that edits no layers."""
     made = method(flags.alg_name).HParams
     if not issubclass(made, LayerHParams):
         raise UserError(f"--alg_name {flags.alg_name} edits no layers and needs no hparams file")
     like = flags.like or (modeling.WORLD if flags.model_name == modeling.WORLD else LIKE)
-    return made.from_json(paths.hparams_dir() / flags.alg_name / f"{like}.json")
+    path = paths.hparams_dir() / flags.alg_name / f"{like}.json"
+    made.from_json(path)
+    return made, json.loads(path.read_text(encoding="utf-8"))
 
 
-def adapted(like: LayerHParams, names: dict[str, str], layers: Sequence[int], depth: int) -> LayerHParams:
+def adapted(like: dict[str, object], names: dict[str, str], layers: Sequence[int], depth: int) -> dict[str, object]:
     """The same hparams for another model of `depth` layers.
 
     A method that edits one layer gets the last of `layers`, one that edits more than any trace suggests gets them all;
     the loss of the target optimisation is read from the model's last layer.
     """
-    values = like.model_dump()
-    values |= {key: name for key, name in names.items() if key in values}
-    if len(like.layers) > how_many_layers(depth=1000):
+    values = like | {key: name for key, name in names.items() if key in like}
+    if len(like["layers"]) > how_many_layers(depth=1000):
         values["layers"] = list(range(depth))
     else:
-        values["layers"] = list(layers) if len(like.layers) > 1 else list(layers)[-1:]
+        values["layers"] = list(layers) if len(like["layers"]) > 1 else list(layers)[-1:]
     if "v_loss_layer" in values:
         values["v_loss_layer"] = depth - 1
-    return type(like)(**values)
+    return values
 
 
 def _layers(

@@ -94,6 +94,15 @@ def test_the_trace_itself_needs_no_matplotlib(asked, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "tiny_facts_seed0.json").exists()
 
 
+def test_the_embedded_model_keeps_its_facts_in_layer_1_at_the_subjects_last_token(tmp_path):
+    """The defaults, but for the number of runs."""
+    causal_trace.main(["--facts=12", "--samples=2", "--kinds=mlp", "--skip_plot", "--quiet", f"--output={tmp_path}"])
+    report = json.loads((tmp_path / "world_mcf_seed0.json").read_text())
+    assert report["suggested_layers"] == [1] and report["clean"] > 0.9 and report["blurred"] < 0.4
+    effects = {place: values["effect"][1] for place, values in report["effects"]["mlp"].items() if values}
+    assert effects.pop(SUBJECT_LAST) > 5 * max(effects.values())
+
+
 # --- places and means
 
 

@@ -110,13 +110,13 @@ def measure(
 
 
 class _Asked:
-    """The questions asked about one record; with subjects None only its prompt and its alternative."""
+    """The questions asked about one record; with subjects None only its prompt."""
 
     def __init__(self, record: Record, subjects: Sequence[str] | None):
         self.record = record
         everything = subjects is not None
         self.prompt: Question = (record.text, record.target_true)
-        self.new: Question | None = (record.text, record.target_new) if record.target_new else None
+        self.new: Question | None = (record.text, record.target_new) if everything and record.target_new else None
         self.paraphrases = [(text, record.target_true) for text in record.paraphrases] if everything else []
         usable = [probe for probe in record.neighborhood if everything and not _names(probe.prompt, subjects)]
         self.neighborhood = [(probe.prompt, probe.answer) for probe in usable]

@@ -3,9 +3,11 @@
 Shape letters: L positions that are read, V vocabulary.
 """
 
+import hashlib
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -48,28 +50,48 @@ def choose(kind: str, model_name: str, data_dir: Path, corpus: Corpus | None) ->
     return "wikitext2"
 
 
+@dataclass(frozen=True)
+class Text:
+    """What a perplexity is measured on. kind: one of KINDS but ``auto``. digest: sha256 of the documents."""
+
+    kind: str
+    documents: tuple[str, ...]
+    digest: str
+
+
+def read_text(kind: str, data_dir: Path, corpus: Corpus | None = None) -> Text:
+    """The documents of a kind (not ``auto``, see `choose`). Raises UserError when they are missing."""
+    documents: tuple[str, ...] = ()
+    if kind == "heldout":
+        documents = tuple(world.heldout_documents())
+    elif kind == "wikitext2":
+        documents = (wikitext2(data_dir),)
+    elif kind == "paper":
+        if corpus is None:
+            raise UserError(
+                "--ppl paper reads the statistics corpus, and this method has none; use --ppl wikitext2 or none"
+            )
+        documents = tuple(islice(iter(corpus.documents), PAPER_DOCUMENTS))
+    return Text(kind, documents, hashlib.sha256("\0".join(documents).encode()).hexdigest())
+
+
 def perplexity(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    kind: str,
+    text: Text,
     *,
-    data_dir: Path,
     batch_tokens: int,
-    corpus: Corpus | None = None,
     progress: bool = False,
 ) -> float | None:
-    """Perplexity by one of KINDS (not ``auto``, see `choose`); None for ``none``, infinite where it overflows.
-
-    ``paper`` reads the statistics corpus. Raises UserError when the text is missing.
-    """
-    if kind == "none":
+    """Perplexity of a text by the protocol of its kind; None for ``none``, infinite where it overflows."""
+    if text.kind == "none":
         return None
-    if kind == "paper":
-        return _paper(model, tokenizer, corpus)
-    if kind == "heldout":
-        rows = [encode(tokenizer, text) for text in world.heldout_documents()]
-        return _mean_over(model, [(row, 1) for row in rows], batch_tokens, progress)
-    return _mean_over(model, _windows(model, encode(tokenizer, wikitext2(data_dir))), batch_tokens, progress)
+    if text.kind == "paper":
+        return _paper(model, tokenizer, text)
+    encoded = [encode(tokenizer, document) for document in text.documents]
+    if text.kind == "heldout":
+        return _mean_over(model, [(row, 1) for row in encoded], batch_tokens, progress)
+    return _mean_over(model, _windows(model, encoded[0]), batch_tokens, progress)
 
 
 def wikitext2(data_dir: Path) -> str:
@@ -139,17 +161,12 @@ def _nll(model: PreTrainedModel, rows: list[list[int]], first: list[int]) -> lis
     return values
 
 
-def _paper(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus | None) -> float:
+def _paper(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text) -> float:
     """exp(−Σ log p / N) over the first 20 documents joined by spaces, cut at 100 tokens; N counts the first token too.
 
     The published protocol, which divides by one token more than it scores and reads 100 tokens: for comparison only.
     """
-    if corpus is None:
-        raise UserError(
-            "--ppl paper reads the statistics corpus, and this method has none; use --ppl wikitext2 or none"
-        )
-    documents: Iterable[str] = islice(iter(corpus.documents), PAPER_DOCUMENTS)
-    ids = encode(tokenizer, " ".join(documents))[:PAPER_TOKENS]
+    ids = encode(tokenizer, " ".join(text.documents))[:PAPER_TOKENS]
     if len(ids) < 2:
-        raise UserError(f"corpus {corpus.name} has fewer than two tokens; --ppl paper needs text")
+        raise UserError("the statistics corpus has fewer than two tokens in its first documents; choose another --ppl")
     return _exp(sum(_nll(model, [ids], [1])) / len(ids))

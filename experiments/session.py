@@ -14,7 +14,7 @@ import dsets
 from dsets.corpus import Corpus, load_corpus
 from dsets.splits import Draw
 from experiments.measure import measure
-from experiments.perplexity import choose, perplexity, wikitext2
+from experiments.perplexity import Text, choose, perplexity, read_text, wikitext2
 from util import modeling, paths
 from util.editing.contexts import Templates, generate
 from util.editing.layers import check_layers
@@ -25,6 +25,8 @@ from util.runs import Stopwatch, check_writable, write_json
 
 SCORING_VERSION = 1
 """Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
+
+CPU_SCORING_TOKENS = 1024
 
 
 @dataclass
@@ -84,41 +86,54 @@ class Session:
 
         return self._once(("moments", hparams.mom2_dataset, hparams.mom2_n_samples, hparams.mom2_dtype, modules), make)
 
-    def measured(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
-        """Scores of the model as it is: {"summary", "forget", "retain", "same_subject"}, ready for JSON."""
+    def measured(
+        self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool, unedited: bool = False
+    ) -> dict[str, object]:
+        """Scores of the model as it is: {"summary", "forget", "retain", "same_subject"}, ready for JSON.
+
+        unedited: this is Base, whose perplexity hangs on no draw and is measured once.
+        """
         found = measure(
             self.model,
             self.tokenizer,
             draw,
             dataset.metric,
-            batch_tokens=self.batch_tokens,
+            batch_tokens=self.scoring_tokens,
             retain=retain,
             generation=not self.flags.skip_generation_tests,
             progress=self.progress,
         )
         facts = {name: [fact.row() for fact in getattr(found, name)] for name in ("forget", "retain", "same_subject")}
-        return {"summary": found.summary() | {"ppl": self.perplexity(corpus)}, **facts}
+        text = self.text(corpus)
+        if unedited:
+            ppl = self._once(("base ppl", text.kind, text.digest), lambda: self.perplexity(text))
+        else:
+            ppl = self.perplexity(text)
+        return {"summary": found.summary() | {"ppl": ppl}, **facts}
 
-    def perplexity(self, corpus: Corpus | None) -> float | None:
-        """Perplexity of the model as it is, by the protocol of ``--ppl``.
+    def text(self, corpus: Corpus | None) -> Text:
+        """What the perplexity is measured on, by ``--ppl``.
 
-        Where that reads a corpus and this method has none, it reads the one of another method of the sweep.
+        Where that is a corpus and this method has none, it is the one of another method of the sweep.
         """
         flags, data_dir = self.flags, paths.data_dir(self.flags.data_dir)
         corpus = corpus or next((value for key, value in self.kept.items() if key[0] == "corpus"), None)
         kind = self._once(("ppl", flags.ppl), lambda: choose(flags.ppl, flags.model_name, data_dir, corpus))
-        return perplexity(
-            self.model,
-            self.tokenizer,
-            kind,
-            data_dir=data_dir,
-            batch_tokens=self.batch_tokens,
-            corpus=corpus,
-            progress=self.progress,
-        )
+        return self._once(("text", kind, corpus.digest if corpus else None), lambda: read_text(kind, data_dir, corpus))
+
+    def perplexity(self, text: Text) -> float | None:
+        """Perplexity of the model as it is."""
+        return perplexity(self.model, self.tokenizer, text, batch_tokens=self.scoring_tokens, progress=self.progress)
+
+    @property
+    def scoring_tokens(self) -> int:
+        """Padded tokens of a batch that is only scored: few on a CPU, for its caches' sake, unless the user names them."""
+        on_cpu = self.model.device.type == "cpu" and not self.flags.batch_tokens
+        return min(self.batch_tokens, CPU_SCORING_TOKENS) if on_cpu else self.batch_tokens
 
     def base(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
         """`measured` on the unedited model: once per draw, and with ``--use_cache`` once for all runs."""
+        text = self.text(corpus)
         key = {
             "version": SCORING_VERSION,
             "weights": self.weights,
@@ -128,7 +143,7 @@ class Session:
             "retain": [record.case_id for record in draw.retain],
             "with_retain": retain,
             "with_generation": not self.flags.skip_generation_tests,
-            "ppl": [self.flags.ppl, corpus.digest if corpus and self.flags.ppl == "paper" else None],
+            "ppl": [text.kind, text.digest],
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
         path = paths.results_dir(self.flags.results_dir) / ".base" / f"{name}.json"
@@ -136,7 +151,7 @@ class Session:
         def make() -> dict[str, object]:
             if self.flags.use_cache and path.is_file():
                 return json.loads(path.read_text(encoding="utf-8"))["scores"]
-            scores = self.measured(dataset, draw, corpus, retain=retain)
+            scores = self.measured(dataset, draw, corpus, retain=retain, unedited=True)
             if self.flags.use_cache:
                 write_json(path, {"key": key, "scores": scores})
             return scores

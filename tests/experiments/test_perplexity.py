@@ -7,7 +7,7 @@ import torch
 
 from dsets.corpus import Corpus
 from experiments import perplexity as module
-from experiments.perplexity import choose, perplexity
+from experiments.perplexity import choose, perplexity, read_text
 from tests.tiny import TEXT, tiny_llama
 from util.errors import UserError
 from util.tokens import encode
@@ -25,7 +25,7 @@ def test_heldout_is_weighted_by_tokens(tiny, monkeypatch, tmp_path, budget):
     model, tokenizer = tiny
     monkeypatch.setattr(module.world, "heldout_documents", lambda: TEXT)
     values = [value for text in TEXT for value in log_probs(model, encode(tokenizer, text))]
-    found = perplexity(model, tokenizer, "heldout", data_dir=tmp_path, batch_tokens=budget)
+    found = perplexity(model, tokenizer, read_text("heldout", tmp_path), batch_tokens=budget)
     assert found == pytest.approx(math.exp(-sum(values) / len(values)), rel=1e-4)
 
 
@@ -42,7 +42,7 @@ def test_wikitext_scores_every_token_once_with_half_a_window_before_it(monkeypat
         values = log_probs(model, ids[start:end])
         total += sum(values[scored - start - 1 :])
         scored, start = end, start + window // 2
-    found = perplexity(model, tokenizer, "wikitext2", data_dir=tmp_path, batch_tokens=1000)
+    found = perplexity(model, tokenizer, read_text("wikitext2", tmp_path), batch_tokens=1000)
     assert found == pytest.approx(math.exp(-total / (len(ids) - 1)), rel=1e-4)
 
 
@@ -50,7 +50,7 @@ def test_the_published_protocol_counts_the_first_token(tiny, tmp_path):
     model, tokenizer = tiny
     corpus = Corpus("c", "d", TEXT * 10)
     ids = encode(tokenizer, " ".join((TEXT * 10)[:20]))[:100]
-    found = perplexity(model, tokenizer, "paper", data_dir=tmp_path, batch_tokens=1000, corpus=corpus)
+    found = perplexity(model, tokenizer, read_text("paper", tmp_path, corpus), batch_tokens=1000)
     assert len(ids) == 100
     assert found == pytest.approx(math.exp(-sum(log_probs(model, ids)) / 100), rel=1e-4)
 
@@ -58,24 +58,28 @@ def test_the_published_protocol_counts_the_first_token(tiny, tmp_path):
 def test_logits_are_held_for_some_positions_at_a_time(tiny, monkeypatch, tmp_path):
     model, tokenizer = tiny
     monkeypatch.setattr(module.world, "heldout_documents", lambda: TEXT)
-    whole = perplexity(model, tokenizer, "heldout", data_dir=tmp_path, batch_tokens=1000)
+    whole = perplexity(model, tokenizer, read_text("heldout", tmp_path), batch_tokens=1000)
     monkeypatch.setattr(module, "LOGITS_AT_ONCE", 1)
-    assert perplexity(model, tokenizer, "heldout", data_dir=tmp_path, batch_tokens=1000) == pytest.approx(whole)
+    assert perplexity(model, tokenizer, read_text("heldout", tmp_path), batch_tokens=1000) == pytest.approx(whole)
 
 
 def test_none_and_what_is_missing(tiny, tmp_path):
     model, tokenizer = tiny
-    shared = {"data_dir": tmp_path, "batch_tokens": 1000}
-    assert perplexity(model, tokenizer, "none", **shared) is None
+    assert perplexity(model, tokenizer, read_text("none", tmp_path), batch_tokens=1000) is None
     with pytest.raises(UserError, match="corpus"):
-        perplexity(model, tokenizer, "paper", **shared)
+        read_text("paper", tmp_path)
     with pytest.raises(UserError, match="fewer than two tokens"):
-        perplexity(model, tokenizer, "paper", corpus=Corpus("c", "d", [""]), **shared)
+        perplexity(model, tokenizer, read_text("paper", tmp_path, Corpus("c", "d", [""])), batch_tokens=1000)
     with pytest.raises(UserError, match=module.WIKITEXT2):
-        perplexity(model, tokenizer, "wikitext2", **shared)
+        read_text("wikitext2", tmp_path)
     (tmp_path / module.WIKITEXT2).write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="shorter than two tokens"):
-        perplexity(model, tokenizer, "wikitext2", **shared)
+        perplexity(model, tokenizer, read_text("wikitext2", tmp_path), batch_tokens=1000)
+
+
+def test_texts_are_told_apart(tmp_path):
+    corpora = Corpus("c", "d", TEXT), Corpus("c", "d", TEXT[1:])
+    assert len({read_text("paper", tmp_path, corpus).digest for corpus in corpora}) == 2
 
 
 def test_what_auto_means(tmp_path, caplog):

@@ -127,7 +127,7 @@ class Session:
 
     @property
     def scoring_tokens(self) -> int:
-        """Padded tokens of a batch that is only scored: few on a CPU, for its caches' sake, unless the user names them."""
+        """Padded tokens of a batch that is only scored: few on a CPU, for its caches, unless the user names them."""
         on_cpu = self.model.device.type == "cpu" and not self.flags.batch_tokens
         return min(self.batch_tokens, CPU_SCORING_TOKENS) if on_cpu else self.batch_tokens
 

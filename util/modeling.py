@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
@@ -54,13 +55,13 @@ def load(
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
     target = resolve_device(device)
-    source = str(paths.model_dir(model_name, model_path_dir) or model_name)
+    source = _source(model_name, model_path_dir)
     options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True}
     try:
         model = AutoModelForCausalLM.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
-    except OSError as error:
-        raise UserError(_missing(model_name, model_path_dir, error)) from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(_unusable(source, error)) from error
     try:
         return model.to(target).eval(), tokenizer
     except torch.OutOfMemoryError as error:
@@ -87,12 +88,25 @@ def _spread(source: str, options: dict) -> PreTrainedModel:
     return model
 
 
-def _missing(model_name: str, model_path_dir, error: OSError) -> str:
+def _source(model_name: str, model_path_dir: str | os.PathLike | None) -> str:
+    """The model's folder, or its hub id where no folder was named. UserError when the named folder lacks it."""
+    folder = paths.model_dir(model_name, model_path_dir)
+    if folder is None and model_path_dir:
+        raise UserError(
+            f"the weights of model {model_name!r} are missing: there is no folder {Path(model_path_dir) / model_name}; "
+            "put its config.json, *.safetensors and tokenizer.json there, or correct --model_path_dir"
+        )
+    return str(folder or model_name)
+
+
+def _unusable(source: str, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0]
-    where = Path(model_path_dir) / model_name if model_path_dir else Path(model_name)
+    if Path(source).is_dir():
+        return (
+            f"model folder {source} is not complete ({reason}); it needs config.json, *.safetensors and tokenizer.json"
+        )
     return (
-        f"model {model_name!r} is not usable: no complete model folder at {where} (config.json, *.safetensors, "
-        f"tokenizer.json) and the hub gave nothing ({reason}); download it there or name its parent folder with "
+        f"model {source!r} is no folder and the hub gave nothing ({reason}); name its parent folder with "
         f"--model_path_dir, or leave --model_name out to use the embedded model {WORLD!r}"
     )
 

@@ -29,6 +29,7 @@ LONGEST_DOCUMENT = 4096
 DOCUMENTS_PER_BLOCK = 1000
 """Documents that are sorted by length together; a measurement can go on from the end of a block."""
 SAVE_EVERY_SECONDS = 300
+DERIVED_PER_MODULE = 4
 
 
 class Corpus(Protocol):
@@ -95,11 +96,14 @@ class CorpusMoments(Mapping):
     def derived(self, key: tuple, build: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Something computed from these moments and the model they belong to, built once per key and kept in memory.
 
-        The key must hold everything `build` depends on beside model and corpus (module, weights, settings).
+        The key must hold everything `build` depends on beside model and corpus (module, weights, settings). Only the
+        latest are kept, so that a long sequential run, whose weights change at every step, does not fill the memory.
         """
-        if key not in self._derived:
-            self._derived[key] = build()
-        return self._derived[key]
+        value = self._derived.pop(key) if key in self._derived else build()
+        self._derived[key] = value
+        while len(self._derived) > DERIVED_PER_MODULE * len(self.names):
+            del self._derived[next(iter(self._derived))]
+        return value
 
     def _fill(self) -> None:
         cached = {name: self.cache.read(name, self.model.device) for name in self.names}

@@ -146,3 +146,7 @@ def test_derived_values_are_built_once(family):
     for key in ((1,), (1,), (2,)):
         moments.derived(key, lambda: calls.append(1) or torch.zeros(1))
     assert len(calls) == 2
+    for number in range(20):
+        moments.derived(("step", number), lambda: torch.zeros(1))
+    assert len(moments._derived) == statistics.DERIVED_PER_MODULE * 2
+    moments.derived(("step", 19), pytest.fail)

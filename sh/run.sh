@@ -10,6 +10,7 @@ if [ -z "$MODEL_DIR" ]; then
     MODELS="${MODELS:-world}"
     DATASETS="${DATASETS:-mcf zsre mquake}"
     SEEDS="${SEEDS:-0 1 2}"
+    RETAIN_NUM="${RETAIN_NUM:-500}"   # leaves facts of the retain pool for methods that train on some
 else
     MODELS="${MODELS:-Llama-3.1-8B-Instruct Llama-3.2-3B-Instruct Qwen3-4B}"
     DATASETS="${DATASETS:-zsre mquake mcf}"

@@ -1,6 +1,7 @@
 """The loss of the target optimisation, for many facts in one batch.
 
-Shape letters: N facts, R rows (one text each), S suffix positions, L label positions, O hidden size, V vocabulary.
+Shape letters: N facts, R rows (one text each), S suffix positions, L label positions, D drift rows, O hidden size,
+V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -45,11 +46,11 @@ def example(tokenizer: PreTrainedTokenizerBase, request: Request, answer: str, t
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The texts of N facts, row by row.
+class Part:
+    """Texts of similar suffix length, row by row.
 
     fact_R: fact of each row. row_L, position_L, token_L: where each label is read and what it is; weight_L: its share
-    in its fact's mean of means. drift_N: each fact's drift row. lens: layer whose output the NLL is read from.
+    in its fact's mean of means. drift_D, drift_fact_D: drift rows and their facts.
     """
 
     suffixes: Suffixes
@@ -58,68 +59,123 @@ class Batch:
     position_L: torch.Tensor
     token_L: torch.Tensor
     weight_L: torch.Tensor
-    drift_N: torch.Tensor
-    lens: int
+    drift_D: torch.Tensor
+    drift_fact_D: torch.Tensor
 
-    def facts(self, index_N: torch.Tensor) -> "Batch":
-        """The batch of some of its facts (ascending), renumbered."""
-        count = len(self.drift_N)
-        new_fact = torch.full((count,), -1, device=index_N.device)
-        new_fact[index_N] = torch.arange(len(index_N), device=index_N.device)
-        rows = (new_fact[self.fact_R] >= 0).nonzero()[:, 0]
-        new_row = torch.full((len(self.fact_R),), -1, device=index_N.device)
-        new_row[rows] = torch.arange(len(rows), device=index_N.device)
+    def facts(self, new_fact_N: torch.Tensor) -> "Part | None":
+        """The rows of the facts whose new number is not −1, renumbered; None when there are none."""
+        rows = (new_fact_N[self.fact_R] >= 0).nonzero()[:, 0]
+        if len(rows) == 0:
+            return None
+        new_row = torch.full_like(self.fact_R, -1)
+        new_row[rows] = torch.arange(len(rows), device=rows.device)
         labels = (new_row[self.row_L] >= 0).nonzero()[:, 0]
-        return Batch(
+        drift = (new_row[self.drift_D] >= 0).nonzero()[:, 0]
+        return Part(
             self.suffixes.rows(rows),
-            new_fact[self.fact_R[rows]],
+            new_fact_N[self.fact_R[rows]],
             new_row[self.row_L[labels]],
             self.position_L[labels],
             self.token_L[labels],
             self.weight_L[labels],
-            new_row[self.drift_N[index_N]],
-            self.lens,
+            new_row[self.drift_D[drift]],
+            new_fact_N[self.drift_fact_D[drift]],
         )
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The texts of `count` facts in parts; lens: layer whose output the NLL is read from."""
+
+    parts: list[Part]
+    count: int
+    lens: int
+
+    def facts(self, index_N: torch.Tensor) -> "Batch":
+        """The batch of some of its facts (ascending), renumbered."""
+        new_fact_N = torch.full((self.count,), -1, device=index_N.device)
+        new_fact_N[index_N] = torch.arange(len(index_N), device=index_N.device)
+        parts = (part.facts(new_fact_N) for part in self.parts)
+        return Batch([part for part in parts if part is not None], len(index_N), self.lens)
+
+
+@dataclass(frozen=True)
+class _Row:
+    text: Text
+    fact: int
+    labels: list[tuple[int, int, float]]
+
+
 def assemble(model: PreTrainedModel, examples: Sequence[Example], layer: int, lens: int) -> Batch:
-    """Cut all texts at their fact's position and note where the loss reads."""
-    texts, facts, labels, drift = [], [], [], []
-    for number, one in enumerate(examples):
+    """Cut all texts at their fact's position and note where the loss reads.
+
+    Suffixes are put together by length (1, up to 4, up to 8, …), so that little is computed on padding: drift texts end
+    at their subject, and prompts go on after it for a few tokens or for many.
+    """
+    parts: dict[int, list[_Row]] = {}
+    for fact, one in enumerate(examples):
         share = 1 / (len(one.first_label) * len(one.answer))
-        for text, start in zip(one.texts, one.first_label, strict=False):
-            labels += [(len(texts), start + i, token, share) for i, token in enumerate(one.answer)]
-            texts.append(text)
-        drift.append(len(texts))
-        texts.append(one.texts[-1])
-        facts += [number] * len(one.texts)
-    row, position, token, weight = zip(*labels, strict=True)
-    suffixes = cut(model, texts, layer)
+        starts = [*one.first_label, None]
+        for text, start in zip(one.texts, starts, strict=True):
+            labels = [] if start is None else [(start + i, token, share) for i, token in enumerate(one.answer)]
+            parts.setdefault(_length_class(len(text.ids) - text.fact), []).append(_Row(text, fact, labels))
+    return Batch([_part(model, rows, layer) for _, rows in sorted(parts.items())], len(examples), lens)
 
-    def index(values):
-        return torch.tensor(values, device=suffixes.hidden_RSO.device)
 
-    return Batch(suffixes, index(facts), index(row), index(position), index(token), index(weight), index(drift), lens)
+def _length_class(length: int) -> int:
+    return 0 if length == 1 else max(2, (length - 1).bit_length())
+
+
+def _part(model: PreTrainedModel, rows: Sequence[_Row], layer: int) -> Part:
+    suffixes = cut(model, [row.text for row in rows], layer)
+    labels = [(number, *label) for number, row in enumerate(rows) for label in row.labels]
+    drift = [(number, row.fact) for number, row in enumerate(rows) if not row.labels]
+
+    def column(values: Sequence[tuple], which: int, dtype: torch.dtype = torch.long) -> torch.Tensor:
+        return torch.tensor([value[which] for value in values], dtype=dtype, device=suffixes.hidden_RSO.device)
+
+    return Part(
+        suffixes,
+        column([(row.fact,) for row in rows], 0),
+        column(labels, 0),
+        column(labels, 1),
+        column(labels, 2),
+        column(labels, 3, torch.float32),
+        column(drift, 0),
+        column(drift, 1),
+    )
 
 
 def evaluate(
     model: PreTrainedModel, batch: Batch, delta_NO: torch.Tensor, hparams: TargetHParams
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Per-fact NLL (N,) and drift log-probabilities (N, V) with δ (float32) added at every row's fact position."""
-    hidden = batch.suffixes.hidden_RSO
-    at_fact = (hidden[:, 0].float() + delta_NO[batch.fact_R]).to(hidden.dtype)
+    nll_N, drift = torch.zeros_like(delta_NO[:, 0]), []
+    for part in batch.parts:
+        nll_L, drift_DV = _read(model, part, batch.lens, delta_NO, hparams)
+        nll_N = nll_N.index_add(0, part.fact_R[part.row_L], nll_L * part.weight_L)
+        drift.append(drift_DV)
+    facts = torch.cat([part.drift_fact_D for part in batch.parts])
+    return nll_N, torch.cat(drift)[facts.argsort()]
+
+
+def _read(
+    model: PreTrainedModel, part: Part, lens: int, delta_NO: torch.Tensor, hparams: TargetHParams
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL of the part's labels (L,) and log-probabilities of its drift rows (D, V)."""
+    hidden = part.suffixes.hidden_RSO
+    at_fact = (hidden[:, 0].float() + delta_NO[part.fact_R]).to(hidden.dtype)
     hidden = torch.cat([at_fact[:, None], hidden[:, 1:]], dim=1)
     last = layer_count(model) - 1
-    outputs = run_above(model, batch.suffixes, hidden, (batch.lens, last))
+    outputs = run_above(model, part.suffixes, hidden, (lens, last))
     norm, head = module(model, hparams.ln_f_module), module(model, hparams.lm_head_module)
 
     def log_probabilities(read: torch.Tensor) -> torch.Tensor:
         return project(model, norm(read), head).log_softmax(-1)
 
-    labels = log_probabilities(outputs[batch.lens][batch.row_L, batch.position_L])
-    nll_L = -labels.gather(1, batch.token_L[:, None].to(labels.device))[:, 0].to(delta_NO.device)
-    nll_N = torch.zeros_like(delta_NO[:, 0]).index_add(0, batch.fact_R[batch.row_L], nll_L * batch.weight_L)
-    return nll_N, log_probabilities(outputs[last][batch.drift_N, 0]).to(delta_NO.device)
+    labels = log_probabilities(outputs[lens][part.row_L, part.position_L])
+    nll_L = -labels.gather(1, part.token_L[:, None].to(labels.device))[:, 0]
+    return nll_L.to(delta_NO.device), log_probabilities(outputs[last][part.drift_D, 0]).to(delta_NO.device)
 
 
 def penalties(

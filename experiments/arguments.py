@@ -84,7 +84,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--conserve_memory", action="store_true", help="free GPU memory between the stages of a run")
     group.add_argument("--skip_generation_tests", action="store_true", help="leave out the multi-hop questions")
     group.add_argument(
-        "--downstream_eval_steps", type=int, default=0, help="rows per downstream task, before and after; 0: none"
+        "--downstream_eval_steps", type=int, default=0, help="downstream tasks; not part of this version, only 0 works"
     )
     group.add_argument("--quiet", action="store_true", help="no progress bars, no table")
 

@@ -115,6 +115,26 @@ def test_more_facts_than_rows(family):
     )
 
 
+def test_facts_already_in_the_neutral_state_are_only_projected(family, monkeypatch):
+    """Nothing is left to be made, so the weight changes by P alone, and without projection not at all."""
+    from util.editing import targets as targets_module
+    from zerounlearn.solve import project
+
+    model, tok = TINY[family]()
+    problems, real = [], layers_module._problem
+    monkeypatch.setattr(layers_module, "_problem", lambda *args: problems.append(real(*args)) or problems[-1])
+    monkeypatch.setattr(targets_module, "STOP_BELOW", 1e9)
+    hparams = settings(family, layers=[1])
+    before = weights(model, hparams)
+    edits = forget(model, tok, hparams)
+    for name, W in weights(model, hparams).items():
+        torch.testing.assert_close(W, project(before[name], problems[0].U_ON, 0.01, "published").float())
+    edits.undo(model)
+    forget(model, tok, settings(family, layers=[1], projector="none"))
+    for name, W in weights(model, hparams).items():
+        torch.testing.assert_close(W, before[name])
+
+
 def test_duplicate_requests_are_one_fact_with_twice_the_weight(family):
     model, tok = TINY[family]()
     hparams = settings(family, layers=[1])

@@ -172,6 +172,7 @@ def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparam
     """
     check_writable(paths.results_dir(flags.results_dir))
     modeling.resolve_device(flags.device)
+    modeling.find_source(flags.model_name, flags.model_path_dir)
     kept: dict[tuple, object] = {("dataset", name): read_dataset(flags, name) for name in ds_names}
     kept |= {_corpus_key(one): read_corpus(flags, one) for one in hparams if one.needs_moments}
     if flags.ppl == "paper" and hparams and not any(one.needs_moments for one in hparams):

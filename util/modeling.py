@@ -55,7 +55,7 @@ def load(
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
     target = resolve_device(device)
-    source = _source(model_name, model_path_dir)
+    source = find_source(model_name, model_path_dir)
     options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True}
     try:
         model = AutoModelForCausalLM.from_pretrained(source, **options)
@@ -88,7 +88,7 @@ def _spread(source: str, options: dict) -> PreTrainedModel:
     return model
 
 
-def _source(model_name: str, model_path_dir: str | os.PathLike | None) -> str:
+def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> str:
     """The model's folder, or its hub id where no folder was named. UserError when the named folder lacks it."""
     folder = paths.model_dir(model_name, model_path_dir)
     if folder is None and model_path_dir:

@@ -166,3 +166,23 @@ def test_sweep(work, capfd, argv, culprit):
     given = work.arguments(alg_name=None, ds_name=None) + ["--datasets", str(work.folder / "facts.jsonl")]
     assert culprit in refusal(capfd, main, given + argv)
     assert work.runs() == []
+
+
+def test_missing_weights_are_told_before_anything_is_fetched(work, capfd, monkeypatch):
+    """The published command, with nobody's weights in place: no data set is asked for first."""
+    monkeypatch.setattr("experiments.session.read_dataset", lambda *_: pytest.fail("data was read"))
+    name = "Llama-3.1-8B-Instruct"
+    published = [
+        "--alg_name",
+        "ZeroUnlearn",
+        "--model_name",
+        name,
+        "--hparams_fname",
+        f"{name}.json",
+        "--ds_name",
+        "mcf",
+    ]
+    published += ["--unlearn_num", "50", "--retain_num", "1000", "--model_path_dir", "/path/to/models"]
+    monkeypatch.delenv("ZEROUNLEARN_HPARAMS", raising=False)
+    line = refusal(capfd, evaluate.main, published)
+    assert "weights" in line and "/path/to/models/Llama-3.1-8B-Instruct" in line

@@ -52,7 +52,7 @@ def test_the_worlds_grid_by_default(tmp_path):
     script, *flags = done.stdout.splitlines()
     assert Path(script) == root() / "experiments" / "grid.py"
     assert " ".join(flags) == (
-        "--methods ZeroUnlearn --unlearn_num 50 --retain_num 1000 --models world --datasets mcf zsre mquake "
+        "--methods ZeroUnlearn --unlearn_num 50 --retain_num 500 --models world --datasets mcf zsre mquake "
         "--seeds 0 1 2 --device auto --eval_retain"
     )
 

@@ -60,6 +60,11 @@ def pools(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     return list(records[:half]), list(records[half:])
 
 
+def most_facts(records: Sequence[Record]) -> int:
+    """How many facts can be forgotten at once: the subjects of the forget pool."""
+    return len({record.subject for record in pools(records)[1]})
+
+
 def share_to_count(ratio: float, pool_size: int) -> int:
     """How many records a share of a pool is: rounded down, but at least one.
 

@@ -82,7 +82,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--use_cache", action="store_true", help="reuse Base scores measured by an earlier run")
     group.add_argument("--conserve_memory", action="store_true", help="free GPU memory between the stages of a run")
-    group.add_argument("--skip_generation_tests", action="store_true", help="leave out the multi-hop questions")
+    group.add_argument(
+        "--skip_generation_tests", action="store_true", help="leave out multi-hop questions and free text"
+    )
     group.add_argument(
         "--downstream_eval_steps", type=int, default=0, help="downstream tasks; not part of this version, only 0 works"
     )

@@ -1,14 +1,33 @@
-"""Greedy generation in batches."""
+"""Generation in batches, greedy or sampled; a batch gives the texts that single prompts give.
 
+Shape letters: B texts of a batch, T tokens to come, K candidates, V vocabulary.
+"""
+
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from experiments.batching import in_batches
 from util.hooks import frozen
 from util.tokens import encode, pad
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Sampling among the k most probable tokens. Every text has its own random numbers, made from seed and prompt."""
+
+    k: int
+    seed: int = 0
 
 
 def generate_texts(
@@ -18,29 +37,35 @@ def generate_texts(
     *,
     max_new_tokens: int,
     batch_tokens: int,
+    max_length: int | None = None,
+    sampling: TopK | None = None,
     progress: bool = False,
 ) -> list[str]:
     """What the model says after each prompt, up to so many tokens or EOS, without special tokens; in the given order.
 
-    Greedy whatever generation settings the checkpoint carries. Equal prompts are answered once. Rows are padded on the
-    left, so that a batch gives the texts that single prompts give.
+    max_length: a further limit, on the tokens of prompt and answer together. Greedy without `sampling`, whatever
+    generation settings the checkpoint carries. Equal prompts are answered once. Rows are padded on the left.
     """
     texts = list(dict.fromkeys(prompts))
     rows = [encode(tokenizer, text) for text in texts]
+    limits = [min(max_new_tokens, max(0, max_length - len(row)) if max_length else max_new_tokens) for row in rows]
 
     def answer(group: list[int]) -> list[str]:
-        return _continue(model, tokenizer, [rows[i] for i in group], max_new_tokens)
+        draw = _Draw(sampling, [texts[i] for i in group], model.device) if sampling else None
+        return _continue(model, tokenizer, [rows[i] for i in group], [limits[i] for i in group], draw)
 
     said: dict[str, str] = {}
     with tqdm(total=len(texts), desc="generating", unit="text", disable=not progress, leave=False) as bar:
-        lengths = [len(row) + max_new_tokens for row in rows]
+        lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
         for group, answers in in_batches(lengths, batch_tokens, answer):
             said.update(zip((texts[i] for i in group), answers, strict=True))
             bar.update(len(group))
     return [said[prompt] for prompt in prompts]
 
 
-def _continue(model, tokenizer, rows: list[list[int]], max_new_tokens: int) -> list[str]:
+def _continue(model, tokenizer, rows: list[list[int]], limits: list[int], draw: "_Draw | None") -> list[str]:
+    if not max(limits):
+        return [""] * len(rows)
     ends = _ends(model, tokenizer)
     batch = pad(rows, side="left", device=model.device)
     settings = GenerationConfig(
@@ -48,13 +73,40 @@ def _continue(model, tokenizer, rows: list[list[int]], max_new_tokens: int) -> l
         num_beams=1,
         repetition_penalty=1.0,
         no_repeat_ngram_size=0,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=max(limits),
         eos_token_id=ends,
         pad_token_id=ends[0] if ends else 0,
     )
     with torch.no_grad(), frozen(model):
-        output = model.generate(batch.input_ids, attention_mask=batch.attention_mask, generation_config=settings)
-    return tokenizer.batch_decode(output[:, batch.input_ids.shape[1] :], skip_special_tokens=True)
+        output = model.generate(
+            batch.input_ids,
+            attention_mask=batch.attention_mask,
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([draw] if draw else []),
+        )
+    said = output[:, batch.input_ids.shape[1] :]
+    return [
+        tokenizer.decode(ids[:limit], skip_special_tokens=True)
+        for ids, limit in zip(said.tolist(), limits, strict=True)
+    ]
+
+
+class _Draw(LogitsProcessor):
+    """Gumbel noise on the K largest logits, −∞ on the others: the argmax is then a draw from their softmax."""
+
+    def __init__(self, sampling: TopK, texts: Sequence[str], device: torch.device):
+        self.k, self.device = sampling.k, device
+        self.generators = [
+            torch.Generator().manual_seed(int(hashlib.sha256(f"{sampling.seed} {text}".encode()).hexdigest()[:15], 16))
+            for text in texts
+        ]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        top_BK, token_BK = scores.topk(min(self.k, scores.shape[-1]))
+        uniform_BK = torch.stack([torch.rand(top_BK.shape[1], generator=one) for one in self.generators])
+        gumbel_BK = -(-uniform_BK.clamp_min(1e-20).log()).log()
+        drawn_BK = top_BK + gumbel_BK.to(self.device, top_BK.dtype)
+        return torch.full_like(scores, -torch.inf).scatter(1, token_BK, drawn_BK)
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

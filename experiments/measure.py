@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import MultiHop, Record
 from dsets.splits import Draw
+from experiments.free_text import FreeText, free_text_summary, write_on
 from experiments.generation import generate_texts
 from experiments.metrics import accuracy, accuracy_of_groups, answers_question, percent, success
 from experiments.scoring import Question, Score, score
@@ -18,13 +20,14 @@ MULTI_HOP_TOKENS = 16
 
 @dataclass(frozen=True)
 class FactScores:
-    """One fact: its prompt, its paraphrases, its usable neighbours, and its alternative answer where it has one."""
+    """One fact: its prompt, its paraphrases, its usable neighbours, its alternative answer, its texts."""
 
     record: Record
     prompt: Score
     paraphrases: list[Score]
     neighborhood: list[Score]
     new: Score | None
+    text: FreeText | None = None
 
     def row(self) -> dict[str, object]:
         """As written to the run folder."""
@@ -33,6 +36,7 @@ class FactScores:
             "generalization": [_row(one) for one in self.paraphrases],
             "specificity": [_row(one) for one in self.neighborhood],
             "new": _row(self.new) if self.new else None,
+            "generated": dict(zip(self.text.prompts, self.text.said, strict=True)) if self.text else {},
         }
 
 
@@ -61,6 +65,7 @@ class Measurement:
             "retain": retain,
             "same_subject": self._efficacy(self.same_subject),
             **success((fact.prompt.probability, fact.new.probability) for fact in self.forget if fact.new),
+            **free_text_summary(fact.text for fact in self.forget if fact.text),
         }
 
     def _efficacy(self, facts: list[FactScores]) -> float | None:
@@ -90,8 +95,8 @@ def measure(
 ) -> Measurement:
     """Score every prompt of the draw in one go.
 
-    retain: also the retain facts (always for mquake, whose Spe they are). generation: also what is generated, the
-    answers of multi-hop questions.
+    retain: also the retain facts (always for mquake, whose Spe they are). generation: also what is generated: answers
+    of multi-hop questions, and the texts of CounterFact's generation prompts.
     """
     subjects = [record.subject for record in draw.forget]
     watched = draw.retain if retain or metric == "mquake" else []
@@ -100,12 +105,14 @@ def measure(
     questions = [question for one in (*asked, *plain) for question in one.questions()]
     scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress)
     others = [one.scored(scores) for one in plain]
+    spoken = draw.forget if generation else []
+    texts = write_on(model, tokenizer, spoken, batch_tokens=batch_tokens, progress=progress)
     return Measurement(
         metric,
-        [one.scored(scores) for one in asked],
+        [replace(one.scored(scores), text=text) for one, text in zip_longest(asked, texts)],
         others[: len(watched)],
         others[len(watched) :],
-        _multi_hop(model, tokenizer, draw.forget if generation else [], batch_tokens, progress),
+        _multi_hop(model, tokenizer, spoken, batch_tokens, progress),
     )
 
 

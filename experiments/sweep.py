@@ -10,7 +10,7 @@ where the report is.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,10 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
+from dsets.splits import most_facts
 from experiments.arguments import add_model_flags, add_run_flags, check
 from experiments.evidence import Task
 from experiments.registry import METHODS
-from experiments.session import open_session
+from experiments.session import Session, open_session
 from experiments.table import markdown
 from experiments.unlearn import finished, read_hparams, read_summary, run
 from experiments.variants import PRESETS, Variant, plain
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     planned = [(variant, with_flags(flags, variant)) for variant in variants]
     hparams = [variant.changed(read_hparams(own, variant.alg_name)) for variant, own in planned]
     session = open_session(flags, flags.datasets, hparams)
-    grid = list(product(flags.datasets, flags.seeds, zip(planned, hparams, strict=True)))
+    grid = different(session, product(flags.datasets, flags.seeds, list(zip(planned, hparams, strict=True))))
     summaries = []
     with tqdm(grid, desc="runs", disable=flags.quiet) as bar:
         for data, seed, ((variant, own), settings) in bar:
@@ -61,6 +62,15 @@ def rows(flags: argparse.Namespace) -> list[Variant]:
     if len(methods) != 1:
         raise UserError(f"--preset {flags.preset} varies one method; --methods names {len(methods)}")
     return PRESETS[flags.preset](methods[0], read_hparams(flags, methods[0]))
+
+
+def different(session: Session, grid: Iterable[tuple]) -> list[tuple]:
+    """The grid without runs that would draw the facts of an earlier one, because both ask for more than there are."""
+    found = {}
+    for data, seed, ((variant, own), settings) in grid:
+        count = min(own.unlearn_num, most_facts(session.dataset(data).records))
+        found.setdefault((data, seed, variant.label, count), (data, seed, ((variant, own), settings)))
+    return list(found.values())
 
 
 def with_flags(flags: argparse.Namespace, variant: Variant) -> argparse.Namespace:

@@ -15,6 +15,26 @@ COLUMNS = {
 }
 """Key of a summary → heading."""
 
+MORE = {
+    "entropy": "Entropy",
+    "reference": "Reference ↓",
+    "silent": "Silent",
+    "level_1": "Level 1 ↓",
+    "level_2": "Level 2 ↓",
+    "level_3": "Level 3 ↓",
+    "neighbor_1": "Neighbor 1 ↑",
+    "neighbor_2": "Neighbor 2 ↑",
+    "sst2": "SST-2 ↑",
+    "mrpc": "MRPC ↑",
+    "mrpc_f1": "MRPC F1 ↑",
+    "cola": "CoLA ↑",
+    "rte": "RTE ↑",
+    "nli": "NLI ↑",
+    "mnli": "MNLI ↑",
+    "mmlu": "MMLU ↑",
+}
+"""The same for what only some runs measure: generation tests, levels, downstream tasks; a second table."""
+
 PPL_SHOWN = 1000
 
 
@@ -35,15 +55,17 @@ def cell(key: str, values: Sequence[float | None]) -> str:
     return f"{mean:.2f} ± {deviation:.2f}" if len(values) > 1 else f"{mean:.2f}"
 
 
-def rows_of(summaries: Sequence[dict], labels: Iterable[str]) -> list[tuple[str, dict[str, list]]]:
+def rows_of(
+    summaries: Sequence[dict], labels: Iterable[str], columns: Iterable[str] = COLUMNS
+) -> list[tuple[str, dict[str, list]]]:
     """(row name, column → values over seeds) for one block: Base from one run per seed, then each row's runs."""
     by_seed = {summary["seed"]: summary for summary in summaries}
-    rows = [("Base", {key: [summary["base"].get(key) for summary in by_seed.values()] for key in COLUMNS})]
+    rows = [("Base", {key: [summary["base"].get(key) for summary in by_seed.values()] for key in columns})]
     for label in dict.fromkeys(labels):
         runs = [summary for summary in summaries if summary.get("row", summary["alg_name"]) == label]
         if runs and label != "BASE":
             mark = " †" if any(run.get("collapse") for run in runs) else ""
-            rows.append((label + mark, {key: [_after(run, key) for run in runs] for key in COLUMNS}))
+            rows.append((label + mark, {key: [_after(run, key) for run in runs] for key in columns}))
     return rows
 
 
@@ -58,6 +80,7 @@ def _after(run: dict, key: str) -> float | None:
 def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
     """One block per (model, data set, number of facts), in the order of the summaries, as aligned Markdown.
 
+    Where a run of the block measured something of MORE, a second table has those columns.
     labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
     """
     blocks = []
@@ -65,11 +88,23 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
         chosen = [summary for summary in summaries if _block(summary) == key]
         seeds = len({summary["seed"] for summary in chosen})
         title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
-        body = [[name, *(cell(key, values[key]) for key in COLUMNS)] for name, values in rows_of(chosen, labels)]
-        blocks.append(f"{title}\n\n{aligned([['', *COLUMNS.values()], *body])}")
+        measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
+        tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
+        blocks.append("\n\n".join([title, *tables]))
     if any(summary.get("collapse") for summary in summaries):
         blocks.append("† collapsed: see `collapse` in the run's summary.json.")
     return "\n\n".join(blocks)
+
+
+def _has(summary: dict, key: str) -> bool:
+    return any(summary[side].get(key) is not None for side in ("base", "unlearned"))
+
+
+def _table(summaries: Sequence[dict], labels: Sequence[str], columns: dict[str, str]) -> str:
+    rows = rows_of(summaries, labels, columns)
+    return aligned(
+        [["", *columns.values()], *([name, *(cell(key, values[key]) for key in columns)] for name, values in rows)]
+    )
 
 
 def _block(summary: dict) -> tuple[str, str, int]:

@@ -20,6 +20,7 @@ def fact(index: int) -> dict:
         "target_new": PLACES[(index + 1) % 3],
         "paraphrases": [f"The birthplace of {subject} is"],
         "neighborhood": [f"{PEOPLE[(index + 3) % len(PEOPLE)]} Senior was born in"],
+        "generation_prompts": [f"{subject} spent a youth in"],
     }
 
 

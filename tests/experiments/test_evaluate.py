@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from experiments import evaluate, sweep, unlearn
+from experiments import evaluate, sweep, unlearn, variants
 from experiments.registry import METHODS
 from tests.experiments.small import Workplace
 from util import modeling
@@ -15,6 +15,7 @@ from util.weights import WeightEdits
 
 TIMES = ("seconds", "peak_memory_bytes")
 METRICS = {"efficacy", "generalization", "specificity", "retain", "same_subject", "success", "difference", "ppl"}
+METRICS |= {"entropy", "reference", "silent"}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,19 @@ def test_the_run_folder(work, capsys):
     assert run["context_templates"][0] == ["{}"]
     said = capsys.readouterr().out
     assert "Base" in said and "ZeroUnlearn" in said and str(folder) in said
+
+
+def test_what_the_model_writes_is_measured_and_kept_unless_it_is_skipped(work):
+    evaluate.main(work.arguments(ppl="none"))
+    evaluate.main([*work.arguments(ppl="none"), "--skip_generation_tests"])
+    written, skipped = work.runs()
+    for side in ("base", "unlearned"):
+        assert read(written, "summary.json")[side]["entropy"] > 0
+        assert read(skipped, "summary.json")[side]["entropy"] is None
+    for fact in read(written, "forget.jsonl"):
+        (prompt,) = fact["before"]["generated"].keys() & fact["after"]["generated"].keys()
+        assert prompt == f"{fact['subject']} spent a youth in"
+    assert all(fact["after"]["generated"] == {} for fact in read(skipped, "forget.jsonl"))
 
 
 def test_the_same_seed_gives_the_same_bytes_but_for_times(work):
@@ -214,11 +228,10 @@ def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, 
     monkeypatch.chdir(work.results.parent)
     grid(work, "--methods", "ZeroUnlearn", "MEMIT")
     table = capsys.readouterr().out
-    assert [line.split("|")[1].strip() for line in table.splitlines() if " ± " in line] == [
-        "Base",
-        "ZeroUnlearn",
-        "MEMIT",
-    ]
+    metrics, texts = table.split("Silent")
+    for rows in (metrics, texts):
+        named = [line.split("|")[1].strip() for line in rows.splitlines() if " ± " in line]
+        assert named == ["Base", "ZeroUnlearn", "MEMIT"]
     swept = {(folder.parent.name, folder.name): without_times(folder) for folder in work.runs()}
     assert len(swept) == 4
     with monkeypatch.context() as patch:
@@ -242,6 +255,16 @@ def test_a_sweep_does_only_what_is_missing(work, two_methods, monkeypatch):
     assert done == ["MEMIT", "MEMIT"]
     grid(work, "--methods", "ZeroUnlearn", "--ppl", "none")
     assert done[2:] == ["ZeroUnlearn", "ZeroUnlearn"]
+
+
+def test_sizes_beyond_the_forget_pool_are_run_once(work, two_methods, monkeypatch, capsys):
+    monkeypatch.chdir(work.results.parent)
+    monkeypatch.setattr(variants, "SIZES", (3, 12, 50, 100))
+    grid(work, "--preset", "sizes")
+    counts = [read(folder, "summary.json")["unlearn_num"] for folder in work.runs()]
+    assert sorted(counts) == [3, 3, 12, 12]
+    titles = [line for line in capsys.readouterr().out.splitlines() if "facts, 2 seeds" in line]
+    assert [title.rsplit(": ")[1] for title in titles] == ["3 facts, 2 seeds", "12 facts, 2 seeds"]
 
 
 def test_what_may_be_left_out(work):

@@ -1,9 +1,11 @@
-"""Batched greedy generation says what a plain loop over full forward passes says."""
+"""Batched generation says what a plain loop over full forward passes says."""
+
+from collections import Counter
 
 import pytest
 import torch
 
-from experiments.generation import generate_texts
+from experiments.generation import TopK, _Draw, generate_texts
 from util.tokens import encode
 
 PROMPTS = ["Ada Lovelace was born in", "Łukasz", "The mother tongue of Danielle Darrieux is", "Łukasz", "J. van Dyke"]
@@ -48,3 +50,44 @@ def test_generation_ends_where_the_checkpoint_says(tiny):
 
 def test_nothing_asked(tiny):
     assert generate_texts(*tiny, [], max_new_tokens=3, batch_tokens=10) == []
+
+
+@pytest.mark.parametrize("budget", [1, 60, 10_000])
+def test_a_batch_draws_what_single_prompts_draw(tiny, budget):
+    model, tokenizer = tiny
+
+    def drawn(prompts, seed=0):
+        settings = {"max_new_tokens": 6, "batch_tokens": budget, "sampling": TopK(5, seed)}
+        return generate_texts(model, tokenizer, prompts, **settings)
+
+    found = drawn(PROMPTS)
+    assert found == [drawn([prompt])[0] for prompt in PROMPTS]
+    assert found != drawn(PROMPTS, seed=1)
+    assert found != generate_texts(model, tokenizer, PROMPTS, max_new_tokens=6, batch_tokens=budget)
+
+
+def test_one_candidate_is_greedy(tiny):
+    settings = {"max_new_tokens": 6, "batch_tokens": 100}
+    assert generate_texts(*tiny, PROMPTS, sampling=TopK(1), **settings) == generate_texts(*tiny, PROMPTS, **settings)
+
+
+def test_draws_follow_the_candidates_probabilities():
+    logits = torch.tensor([[0.0, 2.0, 1.0, 3.0, -1.0]])
+    draw = _Draw(TopK(3), ["text"], torch.device("cpu"))
+    counts = Counter(int(draw(None, logits).argmax()) for _ in range(20_000))
+    expected = logits[0, [1, 2, 3]].softmax(0).tolist()
+    assert [counts[token] / 20_000 for token in (1, 2, 3)] == pytest.approx(expected, abs=0.01)
+    assert counts.total() == 20_000 == counts[1] + counts[2] + counts[3]
+
+
+def test_the_length_of_a_whole_text_counts_its_prompt(tiny):
+    model, tokenizer = tiny
+    lengths = [len(encode(tokenizer, prompt)) for prompt in PROMPTS]
+    limit = max(lengths) - 1
+    found = generate_texts(model, tokenizer, PROMPTS, max_new_tokens=4, max_length=limit, batch_tokens=1000)
+    expected = [
+        said_by_a_loop(model, tokenizer, prompt, min(4, max(0, limit - length)))
+        for prompt, length in zip(PROMPTS, lengths, strict=True)
+    ]
+    assert found == expected
+    assert "" in found and any(found)

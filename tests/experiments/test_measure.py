@@ -4,6 +4,7 @@ import pytest
 
 from dsets import MultiHop, Probe, Record
 from dsets.splits import Draw
+from experiments import free_text
 from experiments import measure as module
 from experiments.measure import forgotten_neighbors, measure
 from experiments.scoring import Score
@@ -60,6 +61,9 @@ def test_counterfact(asked):
         "same_subject": 100.0,
         "success": None,
         "difference": None,
+        "entropy": None,
+        "reference": None,
+        "silent": None,
     }
     assert "never asked" not in {prompt for prompt, _ in asked[1]}
 
@@ -124,3 +128,18 @@ def test_mquake_asks_each_case_once_and_any_question_may_be_answered(asked, monk
 def test_retain_facts_may_be_left_out(asked):
     facts = draw([record(0, "Ana")], [record(1, "r")])
     assert summary(facts, "counterfact", retain=False)["retain"] is None
+
+
+def test_texts_are_written_about_forgotten_facts_alone_and_kept_with_them(asked, monkeypatch):
+    monkeypatch.setattr(free_text, "generate_texts", lambda m, t, prompts, **options: [f"{p}..." for p in prompts])
+    facts = draw(
+        [record(0, "Ana", generation_prompts=("Ana is", "Ana was")), record(1, "Bo")],
+        [record(2, "r", generation_prompts=("r is",))],
+    )
+    found = measure(None, None, facts, "counterfact", batch_tokens=100)
+    assert [fact.row()["generated"] for fact in found.forget] == [{"Ana is": "Ana is...", "Ana was": "Ana was..."}, {}]
+    assert found.retain[0].row()["generated"] == {}
+    assert found.summary()["silent"] == 0.0
+    quiet = measure(None, None, facts, "counterfact", batch_tokens=100, generation=False)
+    assert quiet.summary()["entropy"] is None
+    assert quiet.forget[0].row()["generated"] == {}

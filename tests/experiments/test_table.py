@@ -82,3 +82,18 @@ def test_a_collapsed_seed_is_not_left_out_of_the_mean():
     assert row[1] == "–"
     assert row[-1] == ">1000"
     assert "† collapsed" in table
+
+
+def test_what_only_some_runs_measure_stands_in_a_second_table():
+    plain = markdown([summary("A", 0, 1.0)], ["A"])
+    entropy = summary("A", 0, 1.0)
+    entropy["base"] |= {"mmlu": 25.5, "entropy": 6.0, "reference": None}
+    entropy["unlearned"] |= {"mmlu": 24.5, "entropy": None, "reference": None}
+    table = markdown([entropy], ["A"])
+    assert table.startswith(plain)
+    assert body(table[len(plain) :]) == [
+        ["", "Entropy", "MMLU ↑"],
+        ["-" * 4, "-" * 6 + ":", "-" * 5 + ":"],
+        ["Base", "6.00", "25.50"],
+        ["A", "–", "24.50"],
+    ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsets import DATASETS
+from experiments.downstream.rows import TASKS
 from experiments.perplexity import KINDS
 from experiments.registry import METHODS
 from util.errors import UserError
@@ -85,10 +86,31 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--skip_generation_tests", action="store_true", help="leave out multi-hop questions and free text"
     )
-    group.add_argument(
-        "--downstream_eval_steps", type=int, default=0, help="downstream tasks; not part of this version, only 0 works"
-    )
     group.add_argument("--quiet", action="store_true", help="no progress bars, no table")
+    _add_downstream_flags(parser)
+
+
+def _add_downstream_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("downstream tasks (need requirements-extra.txt)")
+    group.add_argument(
+        "--downstream_eval_steps",
+        type=int,
+        default=0,
+        help="score them on Base, after every so many steps of --num_edits and after the last; 0: never (default)",
+    )
+    group.add_argument(
+        "--downstream_data", metavar="FILE", help="JSON object, task → rows (default: the tasks' sets on the hub)"
+    )
+    group.add_argument(
+        "--downstream_tasks",
+        nargs="+",
+        choices=list(TASKS),
+        metavar="TASK",
+        help=f"of {', '.join(TASKS)} (default: all)",
+    )
+    group.add_argument(
+        "--downstream_limit", type=int, help="only the first so many rows of each task, of each MMLU subject"
+    )
 
 
 def evaluate_parser() -> Parser:
@@ -139,9 +161,16 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"--edit_layer_nums {arguments.edit_layer_nums}: give at least 1, or leave it out for all layers"
         )
-    if arguments.downstream_eval_steps:
-        raise UserError("--downstream_eval_steps: the downstream tasks are not part of this version; leave it at 0")
+    _check_downstream(arguments)
     if not arguments.neutral_target.strip():
         raise UserError("--neutral_target is empty; give a text, or leave it out for the end-of-text token")
     if arguments.ratio_or_num == "ratio" and not (0 < arguments.ratio <= 1 and math.isfinite(arguments.ratio)):
         raise UserError(f"--ratio {arguments.ratio}: give a share of the forget pool, above 0 and at most 1")
+
+
+def _check_downstream(arguments: argparse.Namespace) -> None:
+    given = [name for name in ("data", "tasks", "limit") if getattr(arguments, f"downstream_{name}") is not None]
+    if given and not arguments.downstream_eval_steps:
+        raise UserError(f"--downstream_{given[0]} without --downstream_eval_steps: give --downstream_eval_steps 1 too")
+    if arguments.downstream_limit is not None and arguments.downstream_limit < 1:
+        raise UserError(f"--downstream_limit {arguments.downstream_limit}: give at least 1, or leave it out for all")

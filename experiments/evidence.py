@@ -1,9 +1,13 @@
-"""What a run leaves behind: params.json, run.json, forget.jsonl, retain.jsonl, steps.jsonl, summary.json."""
+"""What a run leaves behind: params.json, run.json, forget.jsonl, retain.jsonl, steps.jsonl, summary.json.
+
+With downstream tasks also downstream.jsonl.
+"""
 
 import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from dsets import Dataset, Record
@@ -55,10 +59,11 @@ class Report:
     def summary(self) -> dict[str, object]:
         """summary.json: all but ``seconds`` and ``peak_memory_bytes`` is the same for the same seed.
 
-        After a step that left the finite numbers ``unlearned`` has no values; ``collapse`` says at which step, and why.
+        After a step that left the finite numbers ``unlearned`` has no values, after another collapse none of downstream
+        tasks that were not due. ``collapse`` says at which step, and why.
         """
         last = self.steps[-1]
-        after = last.scores["summary"] if last.scores else dict.fromkeys(self.base["summary"])
+        after = dict.fromkeys(self.base["summary"]) | (last.scores["summary"] if last.scores else {})
         collapse = {"step": len(self.steps), "facts": last.facts, "reason": last.collapse} if last.collapse else None
         return {
             "alg_name": self.task.alg_name,
@@ -83,6 +88,8 @@ class Report:
             write_jsonl(claim.partial / "forget.jsonl", self._facts("forget", self.facts.forget))
             write_jsonl(claim.partial / "retain.jsonl", self._facts("retain", self.facts.retain))
             write_jsonl(claim.partial / "steps.jsonl", self._steps())
+            if self.session.downstream:
+                write_jsonl(claim.partial / "downstream.jsonl", self._downstream())
             write_json(claim.partial / "summary.json", self.summary())
         return claim.final
 
@@ -107,6 +114,7 @@ class Report:
                 "warnings": self.facts.warnings,
                 "neighbors_of_forgotten_subjects": forgotten_neighbors(self.facts),
             },
+            "downstream": session.downstream.record() if session.downstream else None,
             "context_templates": self.options["context_templates"],
             "case_ids": {
                 name: [record.case_id for record in getattr(self.facts, name)]
@@ -130,6 +138,13 @@ class Report:
                 "before": old,
                 "after": new,
             }
+
+    def _downstream(self) -> Iterator[dict]:
+        last = self.steps[-1].scores
+        after = last["downstream"] if last else []
+        for old, new in zip_longest(self.base["downstream"], after):
+            scores = [{key: one[key] for key in ("right", "log_likelihoods")} if one else None for one in (old, new)]
+            yield {key: old[key] for key in ("task", "part", "row", "answer")} | dict(zip(("before", "after"), scores))
 
     def _steps(self) -> Iterator[dict]:
         for number, step in enumerate(self.steps, 1):

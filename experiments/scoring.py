@@ -25,6 +25,10 @@ LOGITS_AT_ONCE = 1 << 26
 Question = tuple[str, str]
 """(prompt, answer), the answer without a leading space."""
 
+Ids = tuple[int, ...]
+Pair = tuple[Ids, Ids]
+"""(tokens of a prompt, tokens of its answer), neither empty."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -51,10 +55,11 @@ class Score:
 
 @dataclass(frozen=True)
 class _Item:
-    question: Question
-    row: tuple[int, ...]
+    """A pair, the tokens that are run for it, and the position that predicts its answer's first token."""
+
+    pair: Pair
+    row: Ids
     first: int
-    answer: list[int]
 
 
 def score(
@@ -66,26 +71,41 @@ def score(
     progress: bool = False,
     desc: str = "scoring",
 ) -> dict[Question, Score]:
-    """Scores of all distinct questions.
+    """Scores of all distinct questions, by `score_pairs`."""
+    prompts: dict[str, Ids] = {}
+    pairs: dict[Question, Pair] = {}
+    for prompt, answer in dict.fromkeys(questions):
+        ids = prompts.get(prompt) or prompts.setdefault(prompt, tuple(encode(tokenizer, prompt)))
+        pairs[prompt, answer] = ids, tuple(target_ids(tokenizer, answer))
+    found = score_pairs(model, pairs.values(), batch_tokens=batch_tokens, progress=progress, desc=desc)
+    return {question: found[pair] for question, pair in pairs.items()}
+
+
+def score_pairs(
+    model: PreTrainedModel,
+    pairs: Iterable[Pair],
+    *,
+    batch_tokens: int,
+    longest: int | None = None,
+    progress: bool = False,
+    desc: str = "scoring",
+) -> dict[Pair, Score]:
+    """Scores of all distinct pairs of token ids.
 
     Each text is run once: a text that is the beginning of another is read there, so a prompt's answers share its pass
     wherever they can, and logits are computed at the answers' positions only.
+    longest: of a text with more tokens only the last so many are run (no answer may be longer).
     """
-    prompts: dict[str, list[int]] = {}
-    items = []
-    for prompt, answer in dict.fromkeys(questions):
-        ids = prompts.get(prompt) or prompts.setdefault(prompt, encode(tokenizer, prompt))
-        answer_ids = target_ids(tokenizer, answer)
-        items.append(_Item((prompt, answer), (*ids, *answer_ids[:-1]), len(ids) - 1, answer_ids))
+    items = [_item(pair, longest) for pair in dict.fromkeys(pairs)]
     hosted = _host(items)
     rows = list(hosted)
 
-    def read(group: list[int]) -> dict[Question, Score]:
+    def read(group: list[int]) -> dict[Pair, Score]:
         texts = [rows[i] for i in group]
         hidden = final_hidden(model, pad(texts, device=model.device))
         return _read(model, hidden, [hosted[text] for text in texts])
 
-    scores: dict[Question, Score] = {}
+    scores: dict[Pair, Score] = {}
     with torch.no_grad(), frozen(model), tqdm(total=len(items), desc=desc, disable=not progress, leave=False) as bar:
         for _, found in in_batches([len(row) for row in rows], batch_tokens, read):
             scores.update(found)
@@ -93,10 +113,18 @@ def score(
     return scores
 
 
-def _host(items: list[_Item]) -> dict[tuple[int, ...], list[_Item]]:
+def _item(pair: Pair, longest: int | None) -> _Item:
+    prompt, answer = pair
+    row = (*prompt, *answer[:-1])
+    cut = max(0, len(row) - longest) if longest else 0
+    assert len(prompt) - 1 >= cut, f"an answer of {len(answer)} tokens does not fit into {longest}"
+    return _Item(pair, row[cut:], len(prompt) - 1 - cut)
+
+
+def _host(items: list[_Item]) -> dict[Ids, list[_Item]]:
     """Longest texts → the items that can be read in them. In sorted order a text stands right before its extensions."""
-    hosted: dict[tuple[int, ...], list[_Item]] = defaultdict(list)
-    host: tuple[int, ...] = ()
+    hosted: dict[Ids, list[_Item]] = defaultdict(list)
+    host: Ids = ()
     for item in sorted(items, key=lambda item: item.row, reverse=True):
         if host[: len(item.row)] != item.row:
             host = item.row
@@ -104,12 +132,12 @@ def _host(items: list[_Item]) -> dict[tuple[int, ...], list[_Item]]:
     return hosted
 
 
-def _read(model: PreTrainedModel, hidden_BTO: torch.Tensor, items: list[list[_Item]]) -> dict[Question, Score]:
+def _read(model: PreTrainedModel, hidden_BTO: torch.Tensor, items: list[list[_Item]]) -> dict[Pair, Score]:
     places = [
         (row, item.first + i, token, item)
         for row, row_items in enumerate(items)
         for item in row_items
-        for i, token in enumerate(item.answer)
+        for i, token in enumerate(item.pair[1])
     ]
     reads = sorted({(row, position) for row, position, _, _ in places})
     index = {read: i for i, read in enumerate(reads)}
@@ -118,11 +146,11 @@ def _read(model: PreTrainedModel, hidden_BTO: torch.Tensor, items: list[list[_It
     )
     rows, positions = torch.tensor(reads, device=hidden_BTO.device).T
     right, log_probs = _at(model, hidden_BTO[rows, positions], wanted[:, 0], wanted[:, 1])
-    found: dict[Question, tuple[list, list]] = defaultdict(lambda: ([], []))
+    found: dict[Pair, tuple[list, list]] = defaultdict(lambda: ([], []))
     for (_, _, _, item), is_right, log_prob in zip(places, right, log_probs, strict=True):
-        found[item.question][0].append(is_right)
-        found[item.question][1].append(log_prob)
-    return {question: Score(tuple(correct), tuple(values)) for question, (correct, values) in found.items()}
+        found[item.pair][0].append(is_right)
+        found[item.pair][1].append(log_prob)
+    return {pair: Score(tuple(correct), tuple(values)) for pair, (correct, values) in found.items()}
 
 
 def _at(model, hidden_LO, read_P, token_P) -> tuple[list[bool], list[float]]:

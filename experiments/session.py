@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import dsets
 from dsets.corpus import Corpus, load_corpus
 from dsets.splits import Draw
+from experiments.downstream.scores import Downstream, Scores, open_downstream
 from experiments.measure import measure
 from experiments.perplexity import Text, choose, perplexity, read_text, wikitext2
 from util import modeling, paths
@@ -87,11 +88,19 @@ class Session:
         return self._once(("moments", hparams.mom2_dataset, hparams.mom2_n_samples, hparams.mom2_dtype, modules), make)
 
     def measured(
-        self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool, unedited: bool = False
+        self,
+        dataset: dsets.Dataset,
+        draw: Draw,
+        corpus: Corpus | None,
+        *,
+        retain: bool,
+        downstream: bool = True,
+        unedited: bool = False,
     ) -> dict[str, object]:
-        """Scores of the model as it is: {"summary", "forget", "retain", "same_subject"}, ready for JSON.
+        """Scores of the model as it is: {"summary", "forget", "retain", "same_subject", "downstream"}, ready for JSON.
 
-        unedited: this is Base, whose perplexity hangs on no draw and is measured once.
+        downstream: also the downstream tasks, if the session has any.
+        unedited: this is Base, whose perplexity and downstream scores hang on no draw and are measured once.
         """
         found = measure(
             self.model,
@@ -109,7 +118,26 @@ class Session:
             ppl = self._once(("base ppl", text.kind, text.digest), lambda: self.perplexity(text))
         else:
             ppl = self.perplexity(text)
-        return {"summary": found.summary() | {"ppl": ppl}, **facts}
+        tasks = self._downstream_scores(unedited) if downstream and self.downstream else Scores({}, [])
+        return {"summary": found.summary() | {"ppl": ppl} | tasks.summary, **facts, "downstream": tasks.rows}
+
+    @property
+    def downstream(self) -> Downstream | None:
+        """The downstream tasks that runs score, if any."""
+        return self.kept.get(("downstream",))
+
+    @property
+    def downstream_identity(self) -> dict[str, object] | None:
+        """What determines the downstream scores of a model; None without such tasks."""
+        return self.downstream.identity() if self.downstream else None
+
+    def _downstream_scores(self, unedited: bool) -> Scores:
+        def make() -> Scores:
+            return self.downstream.measure(
+                self.model, self.tokenizer, batch_tokens=self.scoring_tokens, progress=self.progress
+            )
+
+        return self._once(("base downstream",), make) if unedited else make()
 
     def text(self, corpus: Corpus | None) -> Text:
         """What the perplexity is measured on, by ``--ppl``.
@@ -144,6 +172,7 @@ class Session:
             "with_retain": retain,
             "with_generation": not self.flags.skip_generation_tests,
             "ppl": [text.kind, text.digest],
+            "downstream": self.downstream_identity,
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
         path = paths.results_dir(self.flags.results_dir) / ".base" / f"{name}.json"
@@ -167,8 +196,8 @@ class Session:
 def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparams: Sequence[HParams] = ()) -> Session:
     """Read what the runs are to be about, then load the model: bad input is told before anything takes long.
 
-    Raises UserError for a results folder, device, data set, corpus or model that cannot be had, and for hparams that
-    name layers or modules which the model has not.
+    Raises UserError for a results folder, device, data set, corpus, downstream task or model that cannot be had, and
+    for hparams that name layers or modules which the model has not.
     """
     check_writable(paths.results_dir(flags.results_dir))
     modeling.resolve_device(flags.device)
@@ -179,6 +208,7 @@ def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparam
         raise UserError("--ppl paper reads the statistics corpus, and this method has none; use wikitext2 or none")
     if flags.ppl == "wikitext2":
         wikitext2(paths.data_dir(flags.data_dir))
+    kept["downstream",] = open_downstream(flags)
     watch = Stopwatch()
     with watch.stage("load"):
         model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)

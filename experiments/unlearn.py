@@ -26,6 +26,7 @@ from util.weights import WeightEdits
 log = logging.getLogger("zerounlearn")
 
 DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "skip_generation_tests", "dataset_size_limit", "dtype")
+DECIDING += ("downstream_eval_steps",)
 """Flags beside the task's own that change a run's numbers."""
 
 COLLAPSED_PPL = 1000
@@ -50,6 +51,7 @@ def finished(session: Session, task: Task, hparams: HParams) -> Path | None:
             evidence["hashes"]["weights"] == session.weights,
             evidence["hashes"]["data"] == session.dataset(task.ds_name).digest,
             all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING),
+            (evidence.get("downstream") or {}).get("identity") == session.downstream_identity,
         ]
         if all(same):
             return folder
@@ -94,10 +96,10 @@ def run(session: Session, task: Task, hparams: HParams, save_model: Path | None 
         with watch.stage("evaluate"):
             base = session.base(dataset, facts, corpus, retain=flags.eval_retain)
 
-        def scored() -> dict:
+        def scored(downstream: bool) -> dict:
             session.release()
             with watch.stage("evaluate"):
-                return session.measured(dataset, facts, corpus, retain=flags.eval_retain)
+                return session.measured(dataset, facts, corpus, retain=flags.eval_retain, downstream=downstream)
 
         steps = list(_forget(session, task, hparams, facts, options, watch, base, scored, save_model))
     watch.seconds["load"] = session.seconds_load
@@ -123,7 +125,7 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
             done.append(edits)
             for stage, seconds in edits.seconds.items():
                 watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
-            scores = scored()
+            scores = scored(downstream_due(session.flags, start // size + 1, start + size >= len(requests)))
             reason = broken_off(edits) or exploded(base["summary"], scores["summary"])
             yield Step(start + len(chunk), scores, edits.diagnostics, reason)
             if reason:
@@ -133,6 +135,12 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
     finally:
         for edits in reversed(done):
             edits.undo(session.model)
+
+
+def downstream_due(flags: argparse.Namespace, step: int, last: bool) -> bool:
+    """Whether the downstream tasks are scored after that step (counted from 1): every n-th, and the last."""
+    every = flags.downstream_eval_steps
+    return every > 0 and (last or step % every == 0)
 
 
 def broken_off(edits: WeightEdits) -> str | None:

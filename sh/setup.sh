@@ -21,9 +21,9 @@ exact = {"torch", "transformers", "pydantic"}
 assert sys.version_info >= (3, 11)
 for path in sys.argv[1:]:
     for line in open(path):
-        name, _, wanted = line.strip().partition("==")
+        name, _, wanted = line.partition("#")[0].strip().partition("==")
         if name:
-            found = importlib.metadata.version(name).partition("+")[0]
+            found = importlib.metadata.version(name.partition("[")[0]).partition("+")[0]
             assert found == wanted or name not in exact
 PY
 }

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-set_up requirements.txt requirements-dev.txt
+set_up requirements.txt requirements-dev.txt requirements-extra.txt
 cd "$ROOT"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 "$PYTHON" -m ruff check .

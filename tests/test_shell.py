@@ -71,6 +71,8 @@ def test_the_published_grid_with_model_dir(tmp_path):
     ("line", "usable"),
     [
         ("pytest", True),
+        ("pytest[dev]==9.2.0", True),
+        ("# a remark", True),
         ("torch==0.0.1", False),
         ("transformers==0.0.1", False),
         ("tqdm==0.0.1", True),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from experiments import scoring
-from experiments.scoring import Score, score
+from experiments.scoring import Score, score, score_pairs
 from util.tokens import encode, target_ids
 
 QUESTIONS = [
@@ -45,11 +45,26 @@ def test_a_model_that_says_the_answer_is_right(tiny):
     prompt = encode(tok, "Ada Lovelace")
     with torch.no_grad():
         said = model(input_ids=torch.tensor([prompt])).logits[0, -1].argmax().item()
-    right = scoring._Item(("p", "a"), tuple(prompt), len(prompt) - 1, [said])
-    hosted = scoring._host([right])
+    pair = (tuple(prompt), (said,))
+    assert score_pairs(model, [pair], batch_tokens=10)[pair].correct == (True,)
+
+
+@pytest.mark.parametrize("longest", [2, 3, 5])
+def test_texts_that_are_too_long_are_cut_from_the_left(tiny, longest):
+    model, tok = tiny
+    prompt, answer = tuple(encode(tok, "Ada Lovelace was born in")), tuple(target_ids(tok, "東京"))[:2]
+    assert len(prompt) >= 5 and len(answer) == 2
+    pairs = [(prompt, answer), (prompt, answer[:1]), (prompt[-1:], answer)]
+    found = score_pairs(model, pairs, batch_tokens=100, longest=longest)
+    cut = (*prompt, answer[0])[-longest:]
     with torch.no_grad():
-        hidden = scoring.final_hidden(model, scoring.pad([right.row]))
-    assert scoring._read(model, hidden, list(hosted.values()))["p", "a"].correct == (True,)
+        logits = model(input_ids=torch.tensor([cut])).logits[0, -2:].log_softmax(-1)
+    assert found[pairs[0]].log_probs == pytest.approx([float(logits[i, answer[i]]) for i in (0, 1)], abs=1e-4)
+    for pair in pairs:
+        alone = score_pairs(model, [pair], batch_tokens=1, longest=longest)[pair]
+        assert found[pair].log_probs == pytest.approx(alone.log_probs, abs=1e-4)
+    with pytest.raises(AssertionError, match="does not fit"):
+        score_pairs(model, [((1,), (3,) * (longest + 1))], batch_tokens=10, longest=longest)
 
 
 def test_a_prompts_answers_share_its_pass(tiny, monkeypatch):

@@ -63,7 +63,11 @@ def refusal(capfd, main, argv) -> str:
         ({"seed": "x"}, "--seed", "--help"),
         ({"unlearn": 3}, "--unlearn", "--help"),
         ({"downstream_eval_steps": -1}, "downstream_eval_steps", "0"),
-        ({"downstream_eval_steps": 5}, "downstream_eval_steps", "0"),
+        ({"downstream_limit": 5}, "--downstream_limit", "--downstream_eval_steps 1"),
+        ({"downstream_eval_steps": 1, "downstream_limit": 0}, "--downstream_limit 0", "at least 1"),
+        ({"downstream_eval_steps": 1, "downstream_tasks": "foo"}, "'foo'", "sst2"),
+        ({"downstream_eval_steps": 1, "downstream_tasks": "nli"}, "nli", "--downstream_data"),
+        ({"downstream_eval_steps": 1, "downstream_data": "absent.json"}, "absent.json", "give a JSON file"),
     ],
 )
 def test_flags(work, capfd, changes, culprit, remedy):

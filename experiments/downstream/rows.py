@@ -47,7 +47,7 @@ TASKS = {
     "mnli": Kind("mnli", ("premise", "hypothesis"), _numbers(3)),
     "mmlu": Kind("mmlu", ("question", "subject"), _numbers(4), label="answer", choices=4),
 }
-"""Tasks that can be asked for. nli is RTE's data as AX and FewGLUE spell it: the labels are words."""
+"""Tasks that can be asked for. nli is RTE as GLUE's own text files have it: the labels are words."""
 
 
 @dataclass(frozen=True)

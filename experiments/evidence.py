@@ -11,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dsets import Dataset, Record
+from dsets.corpus import Corpus
 from dsets.splits import Draw
 from experiments.arguments import Stem
 from experiments.measure import forgotten_neighbors
@@ -43,13 +44,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything known about a run once it has ended."""
+    """Everything known about a run once it has ended. corpus: of the statistics, where the method has them."""
 
     session: Session
     task: Task
     stem: Stem
     hparams: HParams
     dataset: Dataset
+    corpus: Corpus | None
     facts: Draw
     options: dict
     base: dict
@@ -72,6 +74,7 @@ class Report:
             "seed": self.stem.seed,
             "unlearn_num": len(self.facts.forget),
             "retain_num": len(self.facts.retain),
+            "ppl_text": self.session.text(self.corpus).kind,
             "base": finite(self.base["summary"]),
             "unlearned": finite(after),
             "collapse": collapse,
@@ -95,16 +98,12 @@ class Report:
 
     def _provenance(self) -> dict[str, object]:
         session = self.session
-        moments = self.options["moments"]
         return {
             "arguments": vars(session.flags) | vars(self.task),
             "command": sys.argv,
             **provenance(session.model.device),
-            "hashes": {
-                "weights": session.weights,
-                "data": self.dataset.digest,
-                "corpus": moments.corpus.digest if moments is not None else None,
-            },
+            "hashes": session.hashes(self.dataset, self.corpus),
+            "ppl_text": session.text_identity(self.corpus),
             "data": {
                 "path": str(self.dataset.path) if self.dataset.path else None,
                 "bytes": self.dataset.size,

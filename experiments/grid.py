@@ -4,8 +4,8 @@
         --methods all --datasets zsre mquake mcf --seeds 1 2 3 --gpus auto
 
 Flags not listed here go to sweep.py as they are. With several GPUs every (model, data set, seed) is a process of its
-own that sees one GPU; the first of each model runs before its others, so that statistics are measured once. The sweeps
-at the end find their runs finished and print the tables; they make up for processes that failed.
+own that sees one GPU; the first of each model runs before its others, so that statistics are measured once. The tables
+are put together from what the processes report; where some failed, one sweep makes up for them.
 """
 
 import argparse
@@ -13,8 +13,9 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
@@ -38,15 +39,32 @@ FREE_SHARE = 0.1
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the grid and print one table per model."""
     flags, others = parse(argv)
-    gpus = choose_gpus(flags.gpus)
+    gpus = choose_gpus(flags.gpus, device_of(others))
+    failed: set[str] = set(flags.models)
     if len(gpus) > 1:
-        first, rest = jobs(flags, others)
-        failures = launch(first, gpus) + launch(rest, gpus)
-        if failures:
-            log.warning("%d processes failed; their runs are done now, one after another", failures)
+        jobs = plan(flags, others)
+        first = {job.model: job for job in reversed(jobs)}.values()
+        failed = {
+            job.model for some in (first, [job for job in jobs if job not in first]) for job in launch(some, gpus)
+        }
+    if gpus:
+        os.environ.update(one_gpu(gpus[0]))
     for model in flags.models:
-        report = [] if len(flags.models) == 1 else ["--report", f"table_{Path(model).name}"]
-        sweep.main(sweep_flags(model, flags.datasets, flags.seeds) + others + report)
+        report = "table" if len(flags.models) == 1 else f"table_{Path(model).name}"
+        own = [*sweep_flags(model, flags.datasets, flags.seeds), *others, "--report", report]
+        if model in failed:
+            sweep.main(own)
+        else:
+            sweep.report_of(sweep.parse(own), [job.report for job in jobs if job.model == model])
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process: a sweep over one model, data set and seed. report: the name it gives its report."""
+
+    model: str
+    report: str
+    command: tuple[str, ...]
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -66,43 +84,58 @@ def sweep_flags(model: str, datasets: Sequence[str], seeds: Sequence[int]) -> li
     return ["--model_name", model, "--datasets", *datasets, "--seeds", *map(str, seeds)]
 
 
-def jobs(flags: argparse.Namespace, others: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
-    """Commands of one (model, data set, seed) each: the first of every model, and all the others."""
-    first, rest = [], []
-    for model in flags.models:
-        for number, (data, seed) in enumerate(product(flags.datasets, flags.seeds)):
-            name = f"{Path(model).name}_{Path(data).stem}_{seed}"
-            command = [sys.executable, str(paths.root() / "experiments" / "sweep.py")]
-            command += [*sweep_flags(model, [data], [seed]), *others, "--quiet", "--report", f".grid/{name}"]
-            (rest if number else first).append(command)
-    return first, rest
+def plan(flags: argparse.Namespace, others: Sequence[str]) -> list[Job]:
+    """Every (model, data set, seed) as a process."""
+    return [_job(*place, others) for place in product(flags.models, flags.datasets, flags.seeds)]
 
 
-def launch(commands: Sequence[Sequence[str]], gpus: Sequence[str]) -> int:
-    """Run every command with one GPU visible to it, at most one at a time on each. Returns how many failed."""
+def _job(model: str, data: str, seed: int, others: Sequence[str]) -> Job:
+    report = f".grid/{Path(model).name}_{Path(data).stem}_{seed}"
+    script = str(paths.root() / "experiments" / "sweep.py")
+    own = [*sweep_flags(model, [data], [seed]), *others, "--quiet", "--report", report]
+    return Job(model, report, (sys.executable, script, *own))
+
+
+def one_gpu(gpu: str) -> dict[str, str]:
+    """Environment in which CUDA sees that GPU alone, counted as nvidia-smi counts."""
+    return {"CUDA_VISIBLE_DEVICES": gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def launch(jobs: Iterable[Job], gpus: Sequence[str]) -> list[Job]:
+    """Run every job with one GPU visible to it, at most one at a time on each. Returns those that failed."""
     free: SimpleQueue[str] = SimpleQueue()
     for gpu in gpus:
         free.put(gpu)
 
-    def work(command: Sequence[str]) -> bool:
+    def failed(job: Job) -> list[Job]:
         gpu = free.get()
         try:
-            environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu}
-            done = subprocess.run(command, check=False, env=environment, stdout=subprocess.DEVNULL)
+            done = subprocess.run(job.command, check=False, env=os.environ | one_gpu(gpu), stdout=subprocess.DEVNULL)
         finally:
             free.put(gpu)
         if done.returncode:
-            log.error("exit code %d on GPU %s: %s", done.returncode, gpu, " ".join(command[1:]))
-        return done.returncode != 0
+            log.error("exit code %d on GPU %s: %s", done.returncode, gpu, " ".join(job.command[1:]))
+        return [job] if done.returncode else []
 
+    jobs = list(jobs)
     with ThreadPoolExecutor(len(gpus)) as pool:
-        return sum(tqdm(pool.map(work, commands), total=len(commands), desc=f"runs on {len(gpus)} GPUs"))
+        return sum(tqdm(pool.map(failed, jobs), total=len(jobs), desc=f"runs on {len(gpus)} GPUs"), [])
 
 
-def choose_gpus(wanted: str) -> list[str]:
-    """Indices of the GPUs to use. Raises UserError for a list that is none."""
-    if wanted == "none":
+def device_of(others: Sequence[str]) -> str:
+    """The ``--device`` among the flags for sweep.py."""
+    parser = Parser(prog="grid.py")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_known_args(list(others))[0].device
+
+
+def choose_gpus(wanted: str, device: str = "auto") -> list[str]:
+    """Indices of the GPUs to use; none where `device` names one already. Raises UserError for a list that is none."""
+    named = device not in ("auto", "cuda")
+    if wanted == "none" or (wanted == "auto" and named):
         return []
+    if named:
+        raise UserError(f"--gpus {wanted} and --device {device} contradict each other; leave one of them out")
     if wanted == "auto":
         return free_gpus()
     gpus = wanted.split(",")

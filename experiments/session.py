@@ -139,6 +139,15 @@ class Session:
 
         return self._once(("base downstream",), make) if unedited else make()
 
+    def hashes(self, dataset: dsets.Dataset, corpus: Corpus | None) -> dict[str, str | None]:
+        """What a run's numbers hang on besides its settings."""
+        return {"weights": self.weights, "data": dataset.digest, "corpus": corpus.digest if corpus else None}
+
+    def text_identity(self, corpus: Corpus | None) -> list[str]:
+        """Kind and digest of what the perplexity is measured on."""
+        text = self.text(corpus)
+        return [text.kind, text.digest]
+
     def text(self, corpus: Corpus | None) -> Text:
         """What the perplexity is measured on, by ``--ppl``.
 
@@ -161,7 +170,6 @@ class Session:
 
     def base(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
         """`measured` on the unedited model: once per draw, and with ``--use_cache`` once for all runs."""
-        text = self.text(corpus)
         key = {
             "version": SCORING_VERSION,
             "weights": self.weights,
@@ -171,7 +179,7 @@ class Session:
             "retain": [record.case_id for record in draw.retain],
             "with_retain": retain,
             "with_generation": not self.flags.skip_generation_tests,
-            "ppl": [text.kind, text.digest],
+            "ppl": self.text_identity(corpus),
             "downstream": self.downstream_identity,
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ where the report is.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -48,10 +49,22 @@ def main(argv: Sequence[str] | None = None) -> None:
             task, own_session = Task(variant.alg_name, data, seed), replace(session, flags=own)
             folder = finished(own_session, task, settings) or run(own_session, task, settings)
             summaries.append(read_summary(folder) | {"row": variant.label})
-    table = markdown(summaries, [variant.label for variant in variants])
-    report = write_report(flags, table, summaries)
+    show(flags, summaries)
+
+
+def report_of(flags: argparse.Namespace, reports: Sequence[str]) -> None:
+    """Write and print the report of sweeps that were parts of this one, from theirs."""
+    folder = paths.results_dir(flags.results_dir)
+    parts = [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in reports]
+    show(flags, [summary for part in parts for summary in part])
+
+
+def show(flags: argparse.Namespace, summaries: list[dict]) -> None:
+    """Write the report and print its table."""
+    table = markdown(summaries, [variant.label for variant in rows(flags)])
+    path = write_report(flags, table, summaries)
     print(table if flags.quiet else f"\n{table}")
-    print(f"\nreport: {report}")
+    print(f"\nreport: {path}")
 
 
 def rows(flags: argparse.Namespace) -> list[Variant]:

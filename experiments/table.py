@@ -78,7 +78,7 @@ def _after(run: dict, key: str) -> float | None:
 
 
 def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
-    """One block per (model, data set, number of facts), in the order of the summaries, as aligned Markdown.
+    """One block per (model, data set, number of facts, text of the PPL), in the order of the summaries, in Markdown.
 
     Where a run of the block measured something of MORE, a second table has those columns.
     labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
@@ -88,6 +88,7 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
         chosen = [summary for summary in summaries if _block(summary) == key]
         seeds = len({summary["seed"] for summary in chosen})
         title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
+        title += f", PPL on {key[3]}" if key[3] not in (None, "none") else ""
         measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
         tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
         blocks.append("\n\n".join([title, *tables]))
@@ -107,8 +108,8 @@ def _table(summaries: Sequence[dict], labels: Sequence[str], columns: dict[str, 
     )
 
 
-def _block(summary: dict) -> tuple[str, str, int]:
-    return summary["model_name"], summary["ds_name"], summary["unlearn_num"]
+def _block(summary: dict) -> tuple[str, str, int, str | None]:
+    return summary["model_name"], summary["ds_name"], summary["unlearn_num"], summary.get("ppl_text")
 
 
 def _count(number: int, what: str) -> str:

@@ -26,7 +26,7 @@ from util.weights import WeightEdits
 log = logging.getLogger("zerounlearn")
 
 DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "skip_generation_tests", "dataset_size_limit", "dtype")
-DECIDING += ("downstream_eval_steps",)
+DECIDING += ("downstream_eval_steps", "mom2_tolerance")
 """Flags beside the task's own that change a run's numbers."""
 
 COLLAPSED_PPL = 1000
@@ -44,12 +44,14 @@ def stem_of(session: Session, task: Task) -> Stem:
 def finished(session: Session, task: Task, hparams: HParams) -> Path | None:
     """The newest finished run folder with the numbers that a new run would have; None if there is none."""
     parent = paths.results_dir(session.flags.results_dir) / task.alg_name
+    corpus = session.corpus(hparams) if hparams.needs_moments else None
+    hashes = session.hashes(session.dataset(task.ds_name), corpus)
     for folder in reversed(finished_runs(parent, str(stem_of(session, task)))):
         evidence = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         same = [
             json.loads((folder / "params.json").read_text(encoding="utf-8")) == hparams.model_dump(mode="json"),
-            evidence["hashes"]["weights"] == session.weights,
-            evidence["hashes"]["data"] == session.dataset(task.ds_name).digest,
+            evidence["hashes"] == hashes,
+            evidence["ppl_text"] == session.text_identity(corpus),
             all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING),
             (evidence.get("downstream") or {}).get("identity") == session.downstream_identity,
         ]
@@ -104,7 +106,7 @@ def run(session: Session, task: Task, hparams: HParams, save_model: Path | None 
         steps = list(_forget(session, task, hparams, facts, options, watch, base, scored, save_model))
     watch.seconds["load"] = session.seconds_load
     watch.seconds["total"] += session.seconds_load
-    return Report(session, task, stem, hparams, dataset, facts, options, base, steps, watch.seconds).write()
+    return Report(session, task, stem, hparams, dataset, corpus, facts, options, base, steps, watch.seconds).write()
 
 
 def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, base: dict, scored, save_model):
@@ -132,9 +134,12 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
                 return
         if save_model:
             save(session, save_model)
+            save_model = None
     finally:
         for edits in reversed(done):
             edits.undo(session.model)
+        if save_model:
+            log.warning("the model is not saved to %s: the run did not get to its end", save_model)
 
 
 def downstream_due(flags: argparse.Namespace, step: int, last: bool) -> bool:

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from experiments import evaluate, sweep, unlearn, variants
 from experiments.registry import METHODS
 from tests.experiments.small import Workplace
+from tests.tiny import TEXT
 from util import modeling
 from util.runs import cli
 from util.weights import WeightEdits
@@ -264,7 +265,48 @@ def test_sizes_beyond_the_forget_pool_are_run_once(work, two_methods, monkeypatc
     counts = [read(folder, "summary.json")["unlearn_num"] for folder in work.runs()]
     assert sorted(counts) == [3, 3, 12, 12]
     titles = [line for line in capsys.readouterr().out.splitlines() if "facts, 2 seeds" in line]
-    assert [title.rsplit(": ")[1] for title in titles] == ["3 facts, 2 seeds", "12 facts, 2 seeds"]
+    assert [title.rsplit(": ")[1] for title in titles] == [f"{n} facts, 2 seeds, PPL on paper" for n in (3, 12)]
+
+
+def done_before(work, capsys, **changes):
+    evaluate.main([*work.arguments(**changes), "--continue_from_run"])
+    return "finished before" in capsys.readouterr().out
+
+
+def test_a_run_on_another_corpus_or_text_or_tolerance_is_another_run(work, capsys, tmp_path):
+    def hparams(name, documents):
+        path = tmp_path / "corpus.txt"
+        path.write_text("\n\n".join(documents), encoding="utf-8")
+        return work.hparams(name, mom2_dataset=str(path))
+
+    first = hparams("own.json", TEXT * 4)
+    assert not done_before(work, capsys, hparams_fname=first)
+    assert done_before(work, capsys, hparams_fname=first)
+    assert not done_before(work, capsys, hparams_fname=first, mom2_tolerance=0.5)
+    assert not done_before(work, capsys, hparams_fname=hparams("own.json", [*TEXT, "Another text."] * 4))
+
+
+def test_a_run_says_what_its_perplexity_was_measured_on(work, capsys):
+    base = {"alg_name": "BASE", "hparams_fname": work.write("base.json", "{}"), "data_dir": work.folder / "texts"}
+    (work.folder / "texts").mkdir()
+    evaluate.main(work.arguments(**base, ppl="none"))
+    work.write("texts/wikitext2_test.txt", " ".join(TEXT))
+    assert not done_before(work, capsys, **base, ppl="auto")
+    assert done_before(work, capsys, **base, ppl="auto")
+    work.write("texts/wikitext2_test.txt", " ".join(TEXT[::-1]))
+    assert not done_before(work, capsys, **base, ppl="auto")
+    none, first, second = (read(folder, "run.json")["ppl_text"] for folder in work.runs())
+    assert none[0] == "none" and first[0] == second[0] == "wikitext2"
+    assert first != second
+    assert [read(folder, "summary.json")["ppl_text"] for folder in work.runs()] == ["none", "wikitext2", "wikitext2"]
+
+
+def test_a_collapsed_model_is_not_saved_and_that_is_said(work, monkeypatch, caplog):
+    monkeypatch.setattr(unlearn, "exploded", lambda *_: "perplexity is not finite")
+    saved = work.results.parent / "saved"
+    evaluate.main(work.arguments(save_model=saved))
+    assert not saved.exists()
+    assert f"not saved to {saved}" in caplog.text
 
 
 def test_what_may_be_left_out(work):

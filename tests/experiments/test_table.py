@@ -97,3 +97,13 @@ def test_what_only_some_runs_measure_stands_in_a_second_table():
         ["Base", "6.00", "25.50"],
         ["A", "–", "24.50"],
     ]
+
+
+def test_perplexities_of_different_texts_are_never_averaged():
+    runs = [summary("A", seed, 1.0, ppl_text=text) for seed, text in enumerate(["paper", "wikitext2", "none"])]
+    titles = [line for line in markdown(runs, ["A"]).splitlines() if line.startswith("m, ")]
+    assert titles == [
+        "m, mcf: 5 facts, 1 seed, PPL on paper",
+        "m, mcf: 5 facts, 1 seed, PPL on wikitext2",
+        "m, mcf: 5 facts, 1 seed",
+    ]

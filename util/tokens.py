@@ -3,6 +3,8 @@
 Shape letters: B rows of a batch, T token positions.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +43,25 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> list[list[int]]:
     """`encode` for many texts."""
     return [encode(tokenizer, text) for text in texts]
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Fingerprint of everything that decides which ids a text becomes, and which text ids become.
+
+    sha256 over the backend's serialisation (vocabulary, merges, normaliser, BOS and EOS that are added) and the
+    settings kept beside it. Padding and truncation are left out: they change with every call, and no ids hang on them.
+    """
+    probe = encode(tokenizer, "x")
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    settings = {
+        "backend": {name: value for name, value in backend.items() if name not in ("padding", "truncation")},
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id,
+        "split_special_tokens": getattr(tokenizer, "split_special_tokens", None),
+        "clean_up_tokenization_spaces": getattr(tokenizer, "clean_up_tokenization_spaces", None),
+        "probe": probe,
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:

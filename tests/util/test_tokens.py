@@ -7,7 +7,7 @@ from tests.tiny import tiny_llama, tokenizer
 from util.errors import UserError
 from util.modeling import final_hidden
 from util.request import Request
-from util.tokens import batches, encode, locate_subject, pad, subject_span, target_ids
+from util.tokens import batches, encode, locate_subject, pad, subject_span, target_ids, tokenizer_hash
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -140,3 +140,23 @@ def test_requests_are_checked(changes):
     fields = {"prompt": "{} is", "subject": "Ada", "target_true": "clever", "case_id": 7}
     with pytest.raises(UserError, match="7"):
         Request(**fields | changes)
+
+
+def test_tokenizer_hash_covers_what_changes_the_ids():
+    others = [
+        tokenizer(bos=False, pad=True),
+        tokenizer(bos=True, pad=True, vocabulary=380),
+        tokenizer(bos=True, pad=True),
+    ]
+    others[2].split_special_tokens = True
+    switched, respelt = tokenizer(bos=True, pad=True), tokenizer(bos=True, pad=True)
+    switched.add_bos_token = False
+    respelt.eos_token = "<pad>"
+    every = [tokenizer(bos=True, pad=True), *others, switched, respelt]
+    assert len({tokenizer_hash(tok) for tok in every}) == len(every)
+
+
+def test_tokenizer_hash_does_not_hang_on_padding_or_use():
+    plain, used = tokenizer(bos=True, pad=True), tokenizer(bos=True, pad=True, side="left")
+    used(["Ada", "Ada Lovelace"], padding=True, truncation=True, max_length=3)
+    assert tokenizer_hash(used) == tokenizer_hash(plain)

@@ -30,13 +30,15 @@ log = logging.getLogger(__name__)
 class MomentCache:
     """Where the moments of one model and corpus are kept.
 
-    folder: None keeps nothing. weights: hash of the model's weights; corpus: the corpus's digest; dtype: of the
-    moments; longest_document: tokens after which a document was cut. tolerance: at which the measurement may stop
-    early, None for the whole corpus; it is part of the name, so that the two are never confused.
+    folder: None keeps nothing. weights: hash of the model's weights; tokenizer: hash of the tokenizer; corpus: the
+    corpus's digest; dtype: of the moments; longest_document: tokens after which a document was cut. tolerance: at which
+    the measurement may stop early, None for the whole corpus; it is part of the name, so that the two are never
+    confused.
     """
 
     folder: Path | None
     weights: str
+    tokenizer: str
     corpus: str
     dtype: torch.dtype
     longest_document: int
@@ -86,6 +88,7 @@ class MomentCache:
         return {
             "code_version": CODE_VERSION,
             "weights": self.weights,
+            "tokenizer": self.tokenizer,
             "module": name,
             "corpus": self.corpus,
             "dtype": str(self.dtype),

@@ -22,7 +22,7 @@ from util.errors import UserError
 from util.hooks import by_row, capture, frozen
 from util.modeling import backbone, default_batch_tokens, max_length, module, weights_hash
 from util.moments import SecondMoment
-from util.tokens import batches, encode, pad
+from util.tokens import batches, encode, pad, tokenizer_hash
 from util.weights import read_weight
 
 LONGEST_DOCUMENT = 4096
@@ -72,6 +72,7 @@ class CorpusMoments(Mapping):
         self.cache = MomentCache(
             Path(cache_dir) if cache_dir is not None else None,
             weights_hash(model),
+            tokenizer_hash(tokenizer),
             corpus.digest,
             {"float32": torch.float32, "float64": torch.float64}[dtype],
             max_length(model, LONGEST_DOCUMENT),

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from tests.tiny import MODULE_NAMES, TEXT, TINY
+from tests.tiny import MODULE_NAMES, TEXT, TINY, tokenizer
 from util.editing import statistics
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
@@ -88,6 +88,16 @@ def test_the_cache_is_used_and_named_by_everything(family, tmp_path, monkeypatch
         next(model.parameters())[0] += 1
     dict(make(model, tok, family, cache_dir=tmp_path))
     assert len(passes) == 3 and len(list(tmp_path.iterdir())) == 8
+
+
+def test_another_tokenizer_is_another_measurement(tmp_path):
+    model, tok = TINY["llama"]()
+    without_bos = tokenizer(bos=False, pad=True)
+    first = dict(make(model, tok, "llama", cache_dir=tmp_path))
+    other = dict(make(model, without_bos, "llama", cache_dir=tmp_path))
+    fresh = dict(make(model, without_bos, "llama"))
+    for name in first:
+        assert torch.equal(other[name], fresh[name]) and not torch.equal(other[name], first[name])
 
 
 def test_a_damaged_file_is_measured_anew(family, tmp_path, caplog):

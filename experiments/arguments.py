@@ -86,6 +86,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--skip_generation_tests", action="store_true", help="leave out multi-hop questions and free text"
     )
+    group.add_argument(
+        "--compat", choices=["none", "published"], default="none", help="also score zsre as the published release does"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress bars, no table")
     _add_downstream_flags(parser)
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import dsets
 from dsets.corpus import Corpus, load_corpus
 from dsets.splits import Draw
+from experiments.compat import published_zsre
 from experiments.downstream.scores import Downstream, Scores, open_downstream
 from experiments.measure import measure
 from experiments.perplexity import Text, choose, perplexity, read_text, wikitext2
@@ -119,7 +120,14 @@ class Session:
         else:
             ppl = self.perplexity(text)
         tasks = self._downstream_scores(unedited) if downstream and self.downstream else Scores({}, [])
-        return {"summary": found.summary() | {"ppl": ppl} | tasks.summary, **facts, "downstream": tasks.rows}
+        compat = self._as_published(draw) if self.flags.compat == "published" and dataset.metric == "zsre" else {}
+        summary = found.summary() | {"ppl": ppl} | compat | tasks.summary
+        return {"summary": summary, **facts, "downstream": tasks.rows}
+
+    def _as_published(self, draw: Draw) -> dict[str, float | None]:
+        return published_zsre(
+            self.model, self.tokenizer, draw.forget, batch_tokens=self.scoring_tokens, progress=self.progress
+        )
 
     @property
     def downstream(self) -> Downstream | None:
@@ -178,6 +186,7 @@ class Session:
             "forget": [record.case_id for record in draw.forget],
             "retain": [record.case_id for record in draw.retain],
             "with_retain": retain,
+            "compat": self.flags.compat,
             "with_generation": not self.flags.skip_generation_tests,
             "ppl": self.text_identity(corpus),
             "downstream": self.downstream_identity,

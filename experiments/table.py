@@ -16,6 +16,9 @@ COLUMNS = {
 """Key of a summary → heading."""
 
 MORE = {
+    "published_efficacy": "Eff, as published ↓",
+    "published_generalization": "Gen, as published ↓",
+    "published_specificity": "Spe, as published ↑",
     "entropy": "Entropy",
     "reference": "Reference ↓",
     "silent": "Silent",
@@ -33,7 +36,7 @@ MORE = {
     "mnli": "MNLI ↑",
     "mmlu": "MMLU ↑",
 }
-"""The same for what only some runs measure: generation tests, levels, downstream tasks; a second table."""
+"""The same for what only some runs measure: --compat, generation tests, levels, downstream tasks; a second table."""
 
 PPL_SHOWN = 1000
 

@@ -26,7 +26,7 @@ from util.weights import WeightEdits
 log = logging.getLogger("zerounlearn")
 
 DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "skip_generation_tests", "dataset_size_limit", "dtype")
-DECIDING += ("downstream_eval_steps", "mom2_tolerance")
+DECIDING += ("downstream_eval_steps", "mom2_tolerance", "compat")
 """Flags beside the task's own that change a run's numbers."""
 
 COLLAPSED_PPL = 1000

@@ -45,14 +45,11 @@ class Format(ABC):
 
 
 def template(row: Row, field_name: str) -> str:
-    """A prompt with exactly one ``{}``.
-
-    Without any it is an error: the file is not in this format. With several it is Unusable: which is the subject?
-    """
+    """A prompt with exactly one ``{}``. Raises Unusable where the subject's place is not one place."""
     prompt = row.filled(field_name)
     count = prompt.count("{}")
     if count == 0:
-        raise row.error(field_name, f"is {prompt!r}; write '{{}}' where the subject stands")
+        raise Unusable("the subject is not in the prompt (write '{}' where it stands)")
     if count > 1:
         raise Unusable("the subject stands more than once in the prompt")
     return prompt

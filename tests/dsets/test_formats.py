@@ -113,12 +113,17 @@ def test_missing_extras_are_noted(tmp_path):
     assert load(written(tmp_path, [row])).notes == {"no alternative answer": [0], "no neighbourhood prompt": [0]}
 
 
+NO_PLACE = "the subject is not in the prompt (write '{}' where it stands)"
+
+
 @pytest.mark.parametrize(
     ("make", "field", "value", "reason"),
     [
         (rows.counterfact, "requested_rewrite.target_true.str", " ", "empty requested_rewrite.target_true.str"),
         (rows.counterfact, "requested_rewrite.subject", "", "empty requested_rewrite.subject"),
         (rows.counterfact, "requested_rewrite.prompt", "{} and {}", "the subject stands more than once in the prompt"),
+        (rows.counterfact, "requested_rewrite.prompt", "The mother tongue is", NO_PLACE),
+        (rows.fact, "prompt", "no place", NO_PLACE),
         (rows.zsre, "subject", "Nobody", "the subject is not in the question"),
         (rows.zsre, "src", "UniFirst or UniFirst?", "the subject stands more than once in the question"),
         (rows.zsre, "src", "{} or UniFirst?", "the question holds '{}'"),
@@ -135,10 +140,13 @@ def test_unusable_records_are_counted_and_named(tmp_path, caplog, make, field, v
     assert reason in caplog.text and "1 records left out" in caplog.text
 
 
-def test_unusable_rewrite_leaves_the_case_its_others(tmp_path):
-    dataset = load(written(tmp_path, [changed(rows.mquake(), "requested_rewrite.0.subject", "")]))
+@pytest.mark.parametrize(
+    ("field", "value", "reason"), [("subject", "", "empty subject"), ("prompt", "no place", NO_PLACE)]
+)
+def test_unusable_rewrite_leaves_the_case_its_others(tmp_path, field, value, reason):
+    dataset = load(written(tmp_path, [changed(rows.mquake(), f"requested_rewrite.0.{field}", value)]))
     assert [record.case_id for record in dataset.records] == ["7-1"]
-    assert dataset.skipped == {"empty subject": ["7-0"]}
+    assert dataset.skipped == {reason: ["7-0"]}
 
 
 @pytest.mark.parametrize(
@@ -161,19 +169,23 @@ def test_nothing_usable_is_an_error(tmp_path):
         load(written(tmp_path, [rows.zsre() | {"subject": "Nobody"}] * 2))
 
 
+def test_a_file_whose_prompts_all_lack_the_place_says_how_to_mark_it(tmp_path):
+    path = written(tmp_path, [rows.fact(name) | {"prompt": f"{name} speaks"} for name in ("Ann", "Ben")])
+    with pytest.raises(UserError, match=r"no usable record: .*write '\{\}' where it stands\) \(2\)") as error:
+        load(path)
+    assert path in str(error.value)
+
+
 BROKEN = [
     ("counterfact", "case_id", None, "is null"),
     ("counterfact", "case_id", True, "is true"),
     ("counterfact", "requested_rewrite.subject", 5, "is 5; it must be a string"),
     ("counterfact", "requested_rewrite.target_true", "French", "is missing"),
-    ("counterfact", "requested_rewrite.prompt", "The mother tongue is", "write '{}' where the subject stands"),
     ("counterfact", "paraphrase_prompts", "one", "it must be a list"),
     ("counterfact", "neighborhood_prompts", [1], "it must be a string"),
     ("zsre", "answers", ["x", 3], "holds something else than strings"),
     ("zsre", "loc", None, "is null"),
     ("mquake", "requested_rewrite", ["x"], "it must be an object"),
-    ("mquake", "requested_rewrite.1.prompt", "no place", "write '{}' where the subject stands"),
-    ("facts", "prompt", "no place", "write '{}' where the subject stands"),
     ("facts", "neighborhood", [{"prompt": "x", "answer": ""}], "has an empty prompt or answer"),
     ("facts", "neighborhood", [{"prompt": "x"}], "is missing"),
 ]

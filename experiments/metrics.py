@@ -49,17 +49,27 @@ def success(pairs: Iterable[tuple[float, float]]) -> dict[str, float | None]:
     }
 
 
-def normalise(text: str) -> str:
-    """Lower-case words separated by single spaces, punctuation and articles left out."""
-    words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
-    return " ".join(word for word in words if word not in ("a", "an", "the"))
+def normalise(text: str, *, fold: bool = True) -> str:
+    """Lower-case words (with `fold`) separated by single spaces, punctuation and articles left out."""
+    letters = text.casefold() if fold else text
+    words = "".join(letter if letter.isalnum() else " " for letter in letters).split()
+    return " ".join(word for word in words if word.casefold() not in ("a", "an", "the"))
 
 
 def answers_question(generated: str, answers: Iterable[str]) -> bool:
-    """Whether the first line of a generated text names one of the answers as a whole word or words."""
+    """Whether the first line of a generated text names one of the answers as a whole word or words.
+
+    Capitals do not matter, but for an abbreviation (up to three letters, all capitals): "US" is not the word "us".
+    """
     lines = generated.strip().splitlines()
-    said = f" {normalise(lines[0])} " if lines else " "
-    return any(f" {normalise(answer)} " in said for answer in answers if normalise(answer))
+    return bool(lines) and any(_names(lines[0], answer) for answer in answers)
+
+
+def _names(line: str, answer: str) -> bool:
+    words = normalise(answer, fold=False)
+    fold = not (words.isupper() and sum(map(str.isalpha, words)) <= 3)
+    words = normalise(answer, fold=fold)
+    return bool(words) and f" {words} " in f" {normalise(line, fold=fold)} "
 
 
 def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float] | None:

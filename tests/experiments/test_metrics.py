@@ -53,6 +53,16 @@ def test_population_deviation():
         ("", ["Port Alba"], False),
         ("anything", ["", "..."], False),
         ("Łódź", ["łódź"], True),
+        ("Nobody told us who it was.", ["United States of America", "US"], False),
+        ("It is unknown.", ["IT"], False),
+        ("in the us.", ["U.S."], False),
+        ("the US, of course", ["United States of America", "US"], True),
+        ("the U.S. of A.", ["U.S."], True),
+        ("The UK", ["the UK"], True),
+        ("It told us.", ["the US"], False),
+        ("at nasa", ["NASA"], True),
+        ("in peru", ["Peru"], True),
+        ("A", ["A"], False),
     ],
 )
 def test_multi_hop_answers(generated, answers, expected):
@@ -61,3 +71,4 @@ def test_multi_hop_answers(generated, answers, expected):
 
 def test_normalise():
     assert normalise("The  U.S.A. (an old name)") == "u s old name"
+    assert normalise("The  US (an Old name)", fold=False) == "US Old name"

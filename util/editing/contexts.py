@@ -1,7 +1,10 @@
 """Context templates: the model's own short texts, put before a prompt so that keys do not hang on one context."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from util.hooks import frozen
 from util.tokens import encode
@@ -19,7 +22,8 @@ def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: i
 
     Continuations are sampled with top-k 5 to ten tokens in all. Braces become spaces, white space is folded, special
     tokens are left out of the text, so that a prompt has one BOS, never two. The same model, seed and device give the
-    same templates; the global random state is left as it was.
+    same templates, whatever generation settings the checkpoint carries (only its end tokens count); the global random
+    state is left as it was.
     """
     return [["{}"], [_continuation(model, tokenizer, opener, seed) + ". {}" for opener in OPENERS]]
 
@@ -27,21 +31,29 @@ def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: i
 def _continuation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, opener: str, seed: int) -> str:
     ids = torch.tensor([encode(tokenizer, opener)], device=model.device)
     devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.no_grad(), frozen(model):
+    settings = GenerationConfig(
+        do_sample=True,
+        top_k=TOP_K,
+        max_length=TOTAL_TOKENS,
+        eos_token_id=model.generation_config.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices), torch.no_grad(), frozen(model), _generating_by(model, settings):
         torch.manual_seed(seed)
-        output = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=True,
-            top_k=TOP_K,
-            top_p=1.0,
-            temperature=1.0,
-            max_length=TOTAL_TOKENS,
-            min_length=0,
-            pad_token_id=tokenizer.eos_token_id,
-        )
+        output = model.generate(ids, attention_mask=torch.ones_like(ids))
     text = tokenizer.decode(output[0], skip_special_tokens=True)
     return " ".join(text.replace("{", " ").replace("}", " ").split())
+
+
+@contextmanager
+def _generating_by(model: PreTrainedModel, settings: GenerationConfig) -> Iterator[None]:
+    """These settings alone: `generate` fills what is given to it from the checkpoint's own where it is None."""
+    own = model.generation_config
+    model.generation_config = settings
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def check(templates: Templates) -> Templates:

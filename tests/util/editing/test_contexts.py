@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.tiny import TINY
 from util.editing.contexts import OPENERS, check, fill, flatten, generate
 from util.tokens import encode
 
@@ -17,6 +18,36 @@ def test_generated_templates(tiny):
     assert check(templates) is templates
     assert generate(model, tok, seed=3) == templates and generate(model, tok, seed=4) != templates
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_new_tokens": 60},
+        {"min_new_tokens": 12},
+        {"repetition_penalty": 5.0},
+        {"no_repeat_ngram_size": 1},
+        {"num_beams": 3},
+        {"temperature": 9.0, "top_p": 0.1, "top_k": 1},
+        {"typical_p": 0.1},
+        {"suppress_tokens": list(range(50, 400))},
+        {"bad_words_ids": [[i] for i in range(50, 400)]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_the_checkpoints_generation_settings_do_not_matter(family, settings):
+    model, tok = TINY[family]()
+    expected = generate(model, tok, seed=3)
+    model.generation_config.update(**settings)
+    own = model.generation_config
+    assert generate(model, tok, seed=3) == expected
+    assert model.generation_config is own and own.to_dict().items() >= settings.items()
+
+
+def test_a_template_ends_where_the_checkpoint_ends_a_text(family):
+    model, tok = TINY[family]()
+    model.generation_config.eos_token_id = list(range(420))
+    assert generate(model, tok)[1][0].count(" ") <= 2
 
 
 def test_fill_keeps_the_place_of_the_subject():

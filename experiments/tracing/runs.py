@@ -60,8 +60,11 @@ def default_window(model: PreTrainedModel) -> int:
 
 
 def window(layer: int, size: int, layers: int) -> range:
-    """The layers put back together: `size` of them around the middle one, fewer at the ends of the model."""
-    start = layer - (size - 1) // 2
+    """The layers put back together: `size` of them around the middle one, fewer at the ends of the model.
+
+    An even size has one more below the middle than above it, as in ROME's released code.
+    """
+    start = layer - size // 2
     return range(max(0, start), min(layers, start + size))
 
 

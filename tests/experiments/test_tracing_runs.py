@@ -150,5 +150,7 @@ def test_known_facts_are_those_whose_answer_is_the_argmax():
 
 def test_windows():
     assert [list(window(i, 3, 5)) for i in range(5)] == [[0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4]]
+    assert list(window(2, 2, 5)) == [1, 2] and list(window(2, 4, 5)) == [0, 1, 2, 3]
+    assert list(window(20, 10, 48)) == list(range(15, 25))
     assert list(window(2, 1, 5)) == [2] and list(window(0, 9, 2)) == [0, 1]
     assert default_window(TINY["llama"]()[0]) == 1

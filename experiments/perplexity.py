@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
@@ -60,12 +60,21 @@ class Text:
 
 
 def read_text(kind: str, data_dir: Path, corpus: Corpus | None = None) -> Text:
-    """The documents of a kind (not ``auto``, see `choose`). Raises UserError when they are missing."""
+    """The documents of a kind (not ``auto``, see `choose`). Raises UserError when they are missing.
+
+    A WikiText-2 with ``<unk>`` in it is the tokenised split; a warning says that its PPL is comparable with no other.
+    """
     documents: tuple[str, ...] = ()
     if kind == "heldout":
         documents = tuple(world.heldout_documents())
     elif kind == "wikitext2":
         documents = (wikitext2(data_dir),)
+        if "<unk>" in documents[0]:
+            log.warning(
+                "%s is the tokenised test split, which holds <unk> for rare words: its PPL is not comparable with "
+                "published ones, which read the raw split (wikitext-2-raw-v1)",
+                data_dir / WIKITEXT2,
+            )
     elif kind == "paper":
         if corpus is None:
             raise UserError(
@@ -95,10 +104,14 @@ def perplexity(
 
 
 def wikitext2(data_dir: Path) -> str:
-    """The raw test split: a local text file, else fetched through `datasets`."""
+    """The test split as published numbers read it, from a local text file, else through `datasets`.
+
+    That form is ``"\\n\\n".join(rows)`` of the rows that `datasets` serves: every line with its own end, "" for a
+    blank one. A file is brought into it (`joined_rows`), so that both give the same text and digest.
+    """
     path = data_dir / WIKITEXT2
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        return joined_rows(path.read_text(encoding="utf-8"))
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
 
@@ -110,6 +123,28 @@ def wikitext2(data_dir: Path) -> str:
             "put its raw test split there as one text file, or choose --ppl paper or --ppl none"
         ) from error
     return "\n\n".join(rows)
+
+
+def joined_rows(text: str) -> str:
+    r"""The rows of a text joined by "\n\n", whether it is the split's own file or rows that were joined by \n or \n\n.
+
+    Two rows of text that follow each other are one, two or three line ends apart then (the least that is found), and
+    a blank row between adds one, one or two. A text of one line stays as it is.
+    """
+    lines = text.split("\n")
+    places = [i for i, line in enumerate(lines) if line.strip()]
+    if not places:
+        return text
+    gaps = [after - before for before, after in pairwise(places)]
+    least = min([*gaps, 3]) if gaps else 1
+    blank = 2 if least == 3 else 1
+    rows = [""] * (places[0] // blank)
+    for place, gap in zip(places, [*gaps, None], strict=True):
+        rows += [lines[place] + "\n"] + [""] * ((gap - least) // blank if gap else 0)
+    after = len(lines) - 1 - places[-1]
+    rows += [""] * max(0, (after - 1) // blank)
+    joined = "\n\n".join(rows)
+    return joined if after else joined.removesuffix("\n")
 
 
 def _windows(model: PreTrainedModel, ids: list[int]) -> list[tuple[list[int], int]]:

@@ -46,6 +46,42 @@ def test_wikitext_scores_every_token_once_with_half_a_window_before_it(monkeypat
     assert found == pytest.approx(math.exp(-total / (len(ids) - 1)), rel=1e-4)
 
 
+ROWS = ["", " = Ada = \n", "", " One . \n", " Two . \n", "", "", " = = Life = = \n", "", " Three . \n", ""]
+"""As `datasets` serves them: lines with their ends, "" for blank ones."""
+RAW = "".join(row or " \n" for row in ROWS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        RAW,
+        "".join(row or "\n" for row in ROWS),
+        "\n".join(ROWS),
+        "\n\n".join(ROWS),
+        RAW.replace("\n", "\r\n"),
+    ],
+    ids=["the split's file", "blank lines trimmed", "joined by one", "joined by two", "other line ends"],
+)
+def test_wikitext_from_a_file_and_from_the_hub_is_one_text(monkeypatch, tmp_path, content):
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: {"text": ROWS})
+    served = read_text("wikitext2", tmp_path)
+    assert served.documents == ("\n\n".join(ROWS),)
+    (tmp_path / module.WIKITEXT2).write_bytes(content.encode())
+    assert read_text("wikitext2", tmp_path) == served
+
+
+@pytest.mark.parametrize("text", ["", " \n", "one line", "one line\n", "a\n\n\nb\n\n\n\n\nc"])
+def test_what_has_that_form_already_stays_as_it_is(text):
+    assert module.joined_rows(text) == text
+
+
+def test_the_tokenised_split_is_warned_of(tmp_path, caplog):
+    for content, warned in ((RAW, False), (RAW.replace("Ada", "<unk>"), True)):
+        (tmp_path / module.WIKITEXT2).write_text(content, encoding="utf-8")
+        read_text("wikitext2", tmp_path)
+        assert ("not comparable" in caplog.text) is warned
+
+
 def test_the_published_protocol_counts_the_first_token(tiny, tmp_path):
     model, tokenizer = tiny
     corpus = Corpus("c", "d", TEXT * 10)

@@ -48,14 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if flags.shard is not None:
         moments.sums()
-        _report(moments, "partial", f"share {flags.shard} of {flags.shards}, for --merge to join")
+        _report(moments, f"share {flags.shard} of {flags.shards}, for --merge to join")
         return
     if flags.merge:
         merge(moments, flags.shards)
     else:
         dict(moments)
     given = f" with --mom2_tolerance {flags.tolerance}" if flags.tolerance else ""
-    _report(moments, "safetensors", f"evaluate.py{given} finds it there")
+    _report(moments, f"evaluate.py{given} finds it there")
 
 
 def parser() -> Parser:
@@ -113,9 +113,11 @@ def read_hparams(flags: argparse.Namespace) -> MomentHParams:
     return hparams.model_copy(update={"layers": sorted(set(flags.layers))})
 
 
-def _report(moments: CorpusMoments, ending: str, remark: str) -> None:
+def _report(moments: CorpusMoments, remark: str) -> None:
     for name in moments.names:
-        line = f"{moments.cache.path(name, ending)}: {name}, {remark}"
+        partial = moments.cache.partials(name)
+        path = partial[max(partial)] if partial else moments.cache.path(name)
+        line = f"{path}: {name}, {remark}"
         header = moments.cache.header(name) or {}
         if "count" in header:
             line += f"; {header['count']} tokens of {header['documents']} documents"

@@ -1,8 +1,9 @@
 """Second moments on disk: one safetensors file a module, named by a hash of everything that determines it.
 
 The header of a file says what it holds. Files are written under a temporary name and moved. A measurement that was
-interrupted leaves ``.partial`` files (the plain sums so far), from which the next one goes on. A share of a corpus that
-is to be merged with others stays in that form, because sums add up exactly and means do not.
+interrupted leaves ``.partial`` files (the plain sums so far), from which the next one goes on. Their names say how many
+documents they hold, and those of an earlier state go when all modules' are written: a kill in between loses nothing. A
+share of a corpus that is to be merged with others stays in that form, because sums add up exactly and means do not.
 """
 
 import hashlib
@@ -61,28 +62,38 @@ class MomentCache:
 
     def drop_partial(self, name: str) -> None:
         """Remove the sums of an unfinished measurement, if there are any."""
-        if self.folder is not None:
-            self.path(name, "partial").unlink(missing_ok=True)
+        for path in self.partials(name).values():
+            path.unlink(missing_ok=True)
 
     def write_partial(self, moments: dict[str, SecondMoment], documents: int, complete: bool = False) -> None:
-        """Keep the sums after so many documents. complete: there are no more."""
+        """Keep the sums after so many documents, in place of earlier ones. complete: there are no more."""
         for name, moment in moments.items():
             facts = {"count": moment.count, "documents": documents, "complete": complete}
-            self._save(name, "partial", moment.sum_II, facts)
+            self._save(name, _partial(documents), moment.sum_II, facts)
+        for name in moments:
+            for number, path in self.partials(name).items():
+                if number != documents:
+                    path.unlink(missing_ok=True)
 
     def read_partial(
         self, names: Iterable[str], device: torch.device | str
     ) -> tuple[dict[str, SecondMoment], int, bool] | None:
-        """Sums as last kept, the documents they hold, and whether that is all; None unless all modules' files agree."""
-        loaded = {name: self._load(name, "partial", device) for name in names}
-        states = {(found[1]["documents"], found[1]["complete"]) if found else None for found in loaded.values()}
-        if None in states or len(states) != 1:
-            return None
-        moments = {}
-        for name, (total, header) in loaded.items():
-            moments[name] = SecondMoment(len(total), device)
-            moments[name].sum_II, moments[name].count = total, header["count"]
-        return moments, *states.pop()
+        """Sums as last kept for all modules, the documents they hold, and whether that is all; None without such."""
+        names = list(names)
+        common = set.intersection(*(set(self.partials(name)) for name in names)) if names else set()
+        for documents in sorted(common, reverse=True):
+            loaded = {name: self._load(name, _partial(documents), device) for name in names}
+            if all(loaded.values()):
+                complete = all(header["complete"] for _, header in loaded.values())
+                return {name: _moment(*found) for name, found in loaded.items()}, documents, complete
+        return None
+
+    def partials(self, name: str) -> dict[int, Path]:
+        """The files of a module's unfinished sums, by the documents they hold."""
+        if self.folder is None:
+            return {}
+        found = self.folder.glob(self.path(name, "*.partial").name)
+        return {int(path.name.split(".")[-2]): path for path in found}
 
     def _key(self, name: str) -> dict[str, str | float]:
         return {
@@ -124,3 +135,13 @@ class MomentCache:
         header = json.dumps({"key": self._key(name), **facts}, sort_keys=True)
         save_file({"moment": tensor.cpu().contiguous()}, temporary, {"header": header})
         os.replace(temporary, path)
+
+
+def _partial(documents: int) -> str:
+    return f"{documents}.partial"
+
+
+def _moment(total: torch.Tensor, header: dict) -> SecondMoment:
+    moment = SecondMoment(0)
+    moment.sum_II, moment.count = total, header["count"]
+    return moment

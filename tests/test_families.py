@@ -71,6 +71,22 @@ def test_every_layer_has_its_attention(family):
     assert all(part in layer.children() for part, layer in zip(found, decoder_layers(model), strict=True))
 
 
+def test_of_a_multimodal_model_the_layers_that_read_text_are_found():
+    """Its vision tower has layers of its own: here as many, and with a list that comes first."""
+    text = COMMON | {"sliding_window": 64, "query_pre_attn_scalar": 6, "model_type": "gemma3_text"}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    for depth in (3, text["num_hidden_layers"]):
+        sizes = vision | {"num_hidden_layers": depth}
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gemma3", text_config=text, vision_config=sizes))
+        assert next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList)) is not decoder_layers(
+            model
+        )
+        assert decoder_layers(model) is model.model.language_model.layers
+        names = {key: name.replace("model.", "model.language_model.") for key, name in LLAMA_LIKE.items()}
+        assert module_names(model) == names
+        assert len(attention_modules(model)) == text["num_hidden_layers"]
+
+
 def test_a_mixture_of_experts_is_refused_with_a_reason():
     config = AutoConfig.for_model("mixtral", **COMMON, num_local_experts=2)
     model = AutoModelForCausalLM.from_config(config)

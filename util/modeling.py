@@ -133,9 +133,9 @@ def layer_count(model: PreTrainedModel) -> int:
 
 
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The list of decoder layers, whatever the family calls it."""
+    """The list of decoder layers, whatever the family calls it; of a multimodal model those that read text."""
     count = layer_count(model)
-    for candidate in backbone(model).modules():
+    for candidate in model.get_decoder().modules():
         if isinstance(candidate, nn.ModuleList) and len(candidate) == count:
             return candidate
     raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")

@@ -24,6 +24,7 @@ from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
 from util.runs import Stopwatch, check_writable, write_json
+from util.tokens import tokenizer_hash
 
 SCORING_VERSION = 2
 """Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
@@ -49,6 +50,11 @@ class Session:
     @property
     def progress(self) -> bool:
         return not self.flags.quiet
+
+    @property
+    def tokenizer_hash(self) -> str:
+        """Fingerprint of the tokenizer."""
+        return self._once(("tokenizer",), lambda: tokenizer_hash(self.tokenizer))
 
     def _once(self, key: tuple, make):
         if key not in self.kept:
@@ -149,7 +155,12 @@ class Session:
 
     def hashes(self, dataset: dsets.Dataset, corpus: Corpus | None) -> dict[str, str | None]:
         """What a run's numbers hang on besides its settings."""
-        return {"weights": self.weights, "data": dataset.digest, "corpus": corpus.digest if corpus else None}
+        return {
+            "weights": self.weights,
+            "tokenizer": self.tokenizer_hash,
+            "data": dataset.digest,
+            "corpus": corpus.digest if corpus else None,
+        }
 
     def text_identity(self, corpus: Corpus | None) -> list[str]:
         """Kind and digest of what the perplexity is measured on."""
@@ -181,6 +192,7 @@ class Session:
         key = {
             "version": SCORING_VERSION,
             "weights": self.weights,
+            "tokenizer": self.tokenizer_hash,
             "data": dataset.digest,
             "metric": dataset.metric,
             "forget": [record.case_id for record in draw.forget],

@@ -1,6 +1,7 @@
 """evaluate.py and sweep.py from the command line to the files, on a tiny random model."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from experiments import evaluate, sweep, unlearn, variants
 from experiments.registry import METHODS
 from tests.experiments.small import Workplace
-from tests.tiny import TEXT
+from tests.tiny import TEXT, tokenizer
 from util import modeling
 from util.runs import cli
 from util.weights import WeightEdits
@@ -284,6 +285,21 @@ def test_a_run_on_another_corpus_or_text_or_tolerance_is_another_run(work, capsy
     assert done_before(work, capsys, hparams_fname=first)
     assert not done_before(work, capsys, hparams_fname=first, mom2_tolerance=0.5)
     assert not done_before(work, capsys, hparams_fname=hparams("own.json", [*TEXT, "Another text."] * 4))
+
+
+def test_a_run_with_another_tokenizer_is_another_run(work, capsys, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(work.folder / "models", models)
+    same = {"model_path_dir": models, "ppl": "none", "use_cache": ""}
+    flags = [part for part in work.arguments(**same) if part]
+    evaluate.main([*flags, "--continue_from_run"])
+    tokenizer(bos=False, pad=True).save_pretrained(models / "Tiny")
+    evaluate.main([*flags, "--continue_from_run"])
+    assert "finished before" not in capsys.readouterr().out
+    first, second = (read(folder, "forget.jsonl") for folder in work.runs())
+    assert [fact["before"] for fact in first] != [fact["before"] for fact in second]
+    evaluate.main([*flags, "--continue_from_run"])
+    assert "finished before" in capsys.readouterr().out
 
 
 def test_a_run_says_what_its_perplexity_was_measured_on(work, capsys):

@@ -1,7 +1,6 @@
 """Published files, fetched once: streamed with a progress bar, resumed where they broke off, moved when complete."""
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import json
@@ -17,6 +16,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from dsets.files import locked
 from util.errors import UserError
 
 HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"
@@ -73,7 +73,7 @@ def fetch(upstream: Upstream, folder: Path, check: Callable[[bytes], int]) -> Pa
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(path.name + ".part")) as part:
+        with locked(path.with_name(path.name + ".part")) as part:
             if not path.is_file():  # another process may have fetched it while this one waited for the lock
                 _fetch_locked(upstream, path, part, check)
     except OSError as error:
@@ -121,22 +121,6 @@ def _verify(upstream: Upstream, path: Path, part: BinaryIO, check: Callable[[byt
     if upstream.count not in (None, count):
         log.warning("%s has %d records, the published file %d", upstream.url, count, upstream.count)
     log.info("fetched %s: %d bytes, %d records, sha256 %s", upstream.url, len(content), count, digest)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file, opened for reading and appending, held by this process alone; removed if it is left empty."""
-    while True:
-        with path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held the lock before may have moved or removed the file that was opened here.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                try:
-                    yield file
-                finally:
-                    if path.exists() and path.stat().st_size == 0:
-                        path.unlink()
-                return
 
 
 def _receive(url: str, part: BinaryIO, state: Path) -> None:

@@ -1,9 +1,17 @@
-"""Files that a user names."""
+"""Files that a user names, and files that several processes may want to write."""
 
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from util import paths
 from util.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def find(name: str | Path) -> Path | None:
@@ -19,3 +27,24 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); name a readable file") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[BinaryIO]:
+    """The file, opened for reading and appending, held by this process alone; removed if it is left empty."""
+    while True:
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("another process is writing %s; waiting for it", path)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held the lock before may have moved or removed the file that was opened here.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                try:
+                    yield file
+                finally:
+                    file.flush()
+                    if path.exists() and path.stat().st_size == 0:
+                        path.unlink()
+                return

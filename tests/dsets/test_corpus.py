@@ -2,7 +2,6 @@
 
 import json
 
-import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -121,69 +120,3 @@ def test_the_embedded_world(world):
     assert drawn.digest != load_corpus("world", 3, seed=2).digest
     world.statistics_documents = lambda: ["another world"] * 6
     assert drawn.digest != load_corpus("world", 3, seed=1).digest
-
-
-def served(texts):
-    """A stand-in for `datasets.load_dataset` over a stream of these texts; notes what it was asked for."""
-    asked = []
-
-    def load_dataset(name, config, split, streaming):
-        asked.append((name, config, split, streaming))
-        return datasets.IterableDataset.from_generator(lambda: ({"text": text} for text in texts))
-
-    return load_dataset, asked
-
-
-def test_hub_is_streamed_when_first_looked_at(monkeypatch):
-    load_dataset, asked = served(["", *TEXTS])
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    corpus = load_corpus("owner/name:config.en", 4, seed=1)
-    assert asked == [] and len(corpus.digest) == 64
-    assert len(corpus.documents) == 4 and set(corpus.documents) <= set(TEXTS)
-    assert list(corpus.documents) == corpus.documents[:4]
-    assert asked == [("owner/name", "config.en", "train", True)]
-    again = load_corpus("owner/name:config.en", 4, seed=1)
-    assert again.digest == corpus.digest and list(again.documents) == list(corpus.documents)
-
-
-def test_hub_digest_covers_name_config_number_and_seed():
-    calls = [("o/n", 3, 0), ("o/m", 3, 0), ("o/n:c", 3, 0), ("o/n", 4, 0), ("o/n", 3, 1)]
-    assert len({load_corpus(name, n, seed=seed).digest for name, n, seed in calls}) == 5
-
-
-def test_hub_with_fewer_documents_says_so(monkeypatch, caplog):
-    monkeypatch.setattr(datasets, "load_dataset", served(TEXTS)[0])
-    assert len(load_corpus("owner/name", 50).documents) == 9
-    assert "has 9 documents, 50 were asked for" in caplog.text
-
-
-def test_hub_without_text(monkeypatch):
-    monkeypatch.setattr(datasets, "load_dataset", served([])[0])
-    with pytest.raises(UserError, match="'owner/name' holds no text"):
-        list(load_corpus("owner/name", 2).documents)
-    monkeypatch.setattr(datasets, "load_dataset", served([None])[0])
-    with pytest.raises(UserError, match="owner/name has no string under 'text'"):
-        list(load_corpus("owner/name", 2).documents)
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        ConnectionError("no route"),
-        ValueError("Config name is missing. Please pick one"),
-        datasets.exceptions.DatasetNotFoundError("doesn't exist"),
-    ],
-)
-def test_hub_failures_say_what_to_do(monkeypatch, failure):
-    def load_dataset(*args, **kwargs):
-        raise failure
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(UserError, match="'owner/name:c' cannot be streamed .*mom2_dataset") as error:
-        list(load_corpus("owner/name:c", 2).documents)
-    assert str(failure) in str(error.value)
-
-
-def test_hub_really_offline():
-    with pytest.raises(UserError, match="cannot be streamed from the hub"):
-        list(load_corpus("owner/name:config", 2).documents)

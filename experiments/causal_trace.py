@@ -36,8 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = parser().parse_args(argv)
     _check(flags)
     start = time.perf_counter()
-    model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
+    modeling.resolve_device(flags.device)
+    modeling.find_source(flags.model_name, flags.model_path_dir)
     dataset = dsets.load(flags.ds_name, flags.data_dir, world=flags.model_name == modeling.WORLD)
+    model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     settings = Settings(
         noise=flags.noise,
         samples=flags.samples,

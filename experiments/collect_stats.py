@@ -15,12 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dsets.corpus import Corpus
 from experiments.arguments import add_model_flags, share
+from experiments.merging import forget, recall, remember
 from experiments.registry import METHODS, method
 from experiments.session import hparams_path, read_corpus
 from util import modeling, paths
 from util.editing.layers import check_layers
-from util.editing.shards import Shard, merge
+from util.editing.shards import Shard, Shares, merge
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hparams import MomentHParams
@@ -32,10 +34,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = parser().parse_args(argv)
     _check(flags)
     hparams = read_hparams(flags)
+    modeling.resolve_device(flags.device)
+    modeling.find_source(flags.model_name, flags.model_path_dir)
+    corpus = read_corpus(flags, hparams)
+    known = recall(flags, hparams, corpus) if flags.merge else None
+    moments = known or _unmeasured(flags, hparams, corpus)
+    if flags.shard is not None:
+        moments.sums()
+        remember(flags, moments.cache)
+        _report(moments, f"share {flags.shard} of {flags.shards}, for --merge to join")
+        return
+    if flags.merge:
+        merge(moments, flags.shards)
+        forget(flags)
+    else:
+        dict(moments)
+    given = f" with --mom2_tolerance {flags.tolerance}" if flags.tolerance else ""
+    _report(moments, f"evaluate.py{given} finds it there")
+
+
+def _unmeasured(flags: argparse.Namespace, hparams: MomentHParams, corpus: Corpus) -> CorpusMoments:
+    """The moments of the whole corpus, or of the share that is asked for."""
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     check_layers(model, hparams)
-    corpus = read_corpus(flags, hparams)
-    moments = CorpusMoments(
+    return CorpusMoments(
         model,
         tokenizer,
         hparams.rewrite_modules(),
@@ -46,16 +68,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress=not flags.quiet,
         tolerance=flags.tolerance,
     )
-    if flags.shard is not None:
-        moments.sums()
-        _report(moments, f"share {flags.shard} of {flags.shards}, for --merge to join")
-        return
-    if flags.merge:
-        merge(moments, flags.shards)
-    else:
-        dict(moments)
-    given = f" with --mom2_tolerance {flags.tolerance}" if flags.tolerance else ""
-    _report(moments, f"evaluate.py{given} finds it there")
 
 
 def parser() -> Parser:
@@ -113,7 +125,7 @@ def read_hparams(flags: argparse.Namespace) -> MomentHParams:
     return hparams.model_copy(update={"layers": sorted(set(flags.layers))})
 
 
-def _report(moments: CorpusMoments, remark: str) -> None:
+def _report(moments: CorpusMoments | Shares, remark: str) -> None:
     for name in moments.names:
         partial = moments.cache.partials(name)
         path = partial[max(partial)] if partial else moments.cache.path(name)

@@ -82,6 +82,15 @@ def test_what_cannot_be_done_is_said(asked, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"), [(["--ds_name=absent.json"], "absent.json"), (["--model_name=Absent"], "Absent")]
+)
+def test_bad_input_is_told_before_the_model_is_loaded(asked, monkeypatch, flags, words):
+    monkeypatch.setattr(causal_trace.modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
+    with pytest.raises(UserError, match=words):
+        causal_trace.main([*asked, "--skip_plot", *flags])
+
+
 def unknown(folder):
     path = folder / "unknown.json"
     path.write_text(json.dumps([{"prompt": "{} is", "subject": "Ada", "target_true": "東京"}]), encoding="utf-8")

@@ -64,6 +64,44 @@ def test_shares_merge_into_the_files_of_an_undivided_run(asked, tmp_path, capsys
         torch.testing.assert_close(load_file(path)["moment"], whole[path.name], atol=1e-5, rtol=1e-4)
 
 
+def loading(monkeypatch) -> list:
+    """Notes every loading of a model."""
+    real, loaded = modeling.load, []
+    monkeypatch.setattr(modeling, "load", lambda *args: loaded.append(args) or real(*args))
+    return loaded
+
+
+def test_a_merge_loads_no_model(asked, tmp_path, capsys, monkeypatch):
+    for shard in ("0", "1"):
+        collect_stats.main([*asked, "--shards=2", f"--shard={shard}"])
+    loaded = loading(monkeypatch)
+    capsys.readouterr()
+    collect_stats.main([*asked, "--shards=2", "--merge"])
+    assert loaded == []
+    assert sorted(files(capsys.readouterr().out)) == sorted((tmp_path / "stats").iterdir())
+
+
+@pytest.mark.parametrize("change", ["weights", "dtype"])
+def test_a_merge_loads_a_model_that_is_not_the_measured_one(asked, tmp_path, monkeypatch, family, change):
+    for shard in ("0", "1"):
+        collect_stats.main([*asked, "--shards=2", f"--shard={shard}"])
+    if change == "weights":
+        TINY[family](seed=1)[0].save_pretrained(tmp_path / "tiny")
+    loaded = loading(monkeypatch)
+    with pytest.raises(UserError, match="number 0, 1 is not measured"):
+        collect_stats.main([*asked, "--shards=2", "--merge", *(["--dtype=bfloat16"] if change == "dtype" else [])])
+    assert len(loaded) == 1
+
+
+def test_bad_input_is_told_before_the_model_is_loaded(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
+    (tmp_path / "corpus.txt").unlink()
+    with pytest.raises(UserError, match="corpus.txt"):
+        collect_stats.main(asked)
+    with pytest.raises(UserError, match="Absent"):
+        collect_stats.main([*asked, "--model_name=Absent"])
+
+
 def test_merging_before_all_shares_are_there(asked):
     collect_stats.main([*asked, "--shards=3", "--shard=1"])
     with pytest.raises(UserError, match="number 0, 2 is not measured"):

@@ -36,38 +36,50 @@ class Shard:
         return self.corpus.documents[self.index :: self.count]
 
 
-def merge(moments: CorpusMoments, count: int) -> None:
+@dataclass(frozen=True)
+class Shares:
+    """All that a merge has to know of the moments: modules, corpus, and what names the files. It needs no model."""
+
+    names: Sequence[str]
+    corpus: Corpus
+    cache: MomentCache
+
+
+def merge(moments: CorpusMoments | Shares, count: int) -> None:
     """Put the sums of all `count` shares of the moments' corpus together, keep the result, and drop the shares' files.
 
-    Does nothing where the result is there already. Raises UserError naming the shares that are not measured to the end.
+    Does nothing where the result is there already. Raises UserError naming the shares that are not measured to the end,
+    and for a corpus without tokens. The sums are added on the CPU: they come from files and go to files.
     """
-    missing = [name for name in moments.names if moments.cache.header(name) is None]
+    cache = moments.cache
+    missing = [name for name in moments.names if cache.header(name) is None]
     if not missing:
         return
-    caches = [replace(moments.cache, corpus=Shard(moments.corpus, index, count).digest) for index in range(count)]
-    totals, documents = _added_up(missing, caches, moments)
-    moments.keep(totals, {"documents": documents})
-    for cache in caches:
+    caches = [replace(cache, corpus=Shard(moments.corpus, index, count).digest) for index in range(count)]
+    totals, documents = _added_up(missing, caches, moments.corpus.name)
+    for name, moment in totals.items():
+        if moment.count == 0:
+            raise UserError(f"corpus {moments.corpus.name} has no tokens; name another mom2_dataset in the hparams")
+        cache.write(name, moment.value().to(cache.dtype), moment.count, documents=documents)
+    for share in caches:
         for name in missing:
-            cache.drop_partial(name)
+            share.drop_partial(name)
 
 
-def _added_up(
-    names: list[str], caches: list[MomentCache], moments: CorpusMoments
-) -> tuple[dict[str, SecondMoment], int]:
+def _added_up(names: list[str], caches: list[MomentCache], corpus: str) -> tuple[dict[str, SecondMoment], int]:
     totals: dict[str, SecondMoment] = {}
     documents, lacking = 0, []
     for index, cache in enumerate(caches):
-        sums, seen, complete = cache.read_partial(names, moments.model.device) or ({}, 0, False)
+        sums, seen, complete = cache.read_partial(names, "cpu") or ({}, 0, False)
         if not complete:
             lacking.append(str(index))
             continue
         documents += seen
         for name, moment in sums.items():
-            totals.setdefault(name, SecondMoment(len(moment.sum_II), moment.sum_II.device)).merge(moment)
+            totals.setdefault(name, SecondMoment(len(moment.sum_II))).merge(moment)
     if lacking:
         raise UserError(
-            f"of the {len(caches)} shares of corpus {moments.corpus.name}, number {', '.join(lacking)} is not measured "
-            f"to the end (looked in {moments.cache.folder}); measure it with the same model, hparams and dtype first"
+            f"of the {len(caches)} shares of corpus {corpus}, number {', '.join(lacking)} is not measured "
+            f"to the end (looked in {caches[0].folder}); measure it with the same model, hparams and dtype first"
         )
     return totals, documents

@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from experiments.batching import in_batches
+from util.batching import in_batches
 from util.hooks import frozen
 from util.tokens import encode, pad
 

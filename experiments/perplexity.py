@@ -17,8 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import world
 from dsets.corpus import Corpus
-from experiments.batching import in_batches
 from experiments.scoring import LOGITS_AT_ONCE
+from util.batching import in_batches
 from util.errors import UserError
 from util.hooks import frozen
 from util.modeling import WORLD, final_hidden, max_length, project
@@ -191,7 +191,7 @@ def _nll(model: PreTrainedModel, rows: list[list[int]], first: list[int]) -> lis
         for start in range(0, len(places), step):
             row, token = torch.tensor(places[start : start + step], device=hidden.device).T
             logits_LV = project(model, hidden[row, token - 1])
-            labels = batch.input_ids[row, token].to(logits_LV.device)
+            labels = torch.tensor([rows[i][t] for i, t in places[start : start + step]], device=logits_LV.device)
             values += torch.nn.functional.cross_entropy(logits_LV, labels, reduction="none").tolist()
     return values
 

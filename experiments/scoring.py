@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.batching import in_batches
+from util.batching import in_batches
 from util.hooks import frozen
 from util.modeling import final_hidden, project
 from util.tokens import encode, pad, target_ids

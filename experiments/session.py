@@ -217,8 +217,10 @@ class Session:
         return self._once(("base", name), make)
 
     def release(self) -> None:
-        """With ``--conserve_memory``: give unused GPU memory back."""
+        """With ``--conserve_memory``: keep what was made from moments on the CPU, and give unused GPU memory back."""
         if self.flags.conserve_memory and self.model.device.type == "cuda":
+            for moments in (value for key, value in self.kept.items() if key[0] == "moments"):
+                moments.offload()
             torch.cuda.empty_cache()
 
 

@@ -40,18 +40,26 @@ def _removing(handles: list) -> Iterator[None]:
 
 
 @contextmanager
-def capture(modules: dict[str, nn.Module], *, inputs: bool = False, stop: bool = False) -> Iterator[dict]:
+def capture(
+    modules: dict[str, nn.Module],
+    *,
+    inputs: bool = False,
+    stop: bool = False,
+    take: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Iterator[dict]:
     """Collect each module's output (or its first positional input) under its name.
 
     modules: name → module, in the order in which the forward pass reaches them. With ``stop`` the pass ends at the
-    last one; the block does not see the exception. Tensors are kept as they are, attached to the graph if there is one.
+    last one; the block does not see the exception. Tensors are kept as they are, attached to the graph if there is one;
+    with `take` only what it makes of each is kept, so that the tensor itself may go.
     """
     seen: dict[str, torch.Tensor] = {}
     last = list(modules)[-1]
 
     def keep(name):
         def hook(_module, arguments, output):
-            seen[name] = arguments[0] if inputs else first(output)
+            found = arguments[0] if inputs else first(output)
+            seen[name] = take(found) if take else found
             if stop and name == last:
                 raise _StopForward
 

@@ -12,18 +12,28 @@ def spd_factor(A_OO: torch.Tensor, what: str = "matrix") -> torch.Tensor:
     """Lower Cholesky factor (float64) of a symmetric positive definite matrix.
 
     The matrix is symmetrised first, which removes rounding only. Raises UserError naming `what` when it is not positive
-    definite or not finite: a singular system is reported, not hidden behind a pseudo-inverse.
+    definite or not finite: a singular system is reported, not hidden behind a pseudo-inverse. Takes one copy of the
+    matrix beside the result: at d_in = 14336 each is 1.6 GB.
     """
-    A = A_OO.double()
-    if not torch.isfinite(A).all():
+    if not torch.isfinite(A_OO).all():
         raise UserError(f"{what} holds values that are not finite; check the statistics and the model's weights")
-    factor, info = torch.linalg.cholesky_ex((A + A.T) / 2)
+    A = A_OO.to(torch.float64, copy=True)
+    _symmetrise_lower(A)
+    factor, info = torch.linalg.cholesky_ex(A)
     if info.item() != 0:
         raise UserError(
             f"{what} is not positive definite (leading minor {info.item()} of {len(A)}); "
             "raise the ridge in the hparams or measure the second moment on more documents"
         )
     return factor
+
+
+def _symmetrise_lower(A_OO: torch.Tensor, rows: int = 1024) -> None:
+    """(A + Aᵀ) / 2 in the lower triangle, all that a Cholesky factorisation reads, in place."""
+    for start in range(0, len(A_OO), rows):
+        end = min(start + rows, len(A_OO))
+        mirrored = A_OO[:end, start:end].T.clone()
+        A_OO[start:end, :end].add_(mirrored).div_(2)
 
 
 def spd_solve(factor_OO: torch.Tensor, B_ON: torch.Tensor) -> torch.Tensor:

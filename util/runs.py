@@ -156,9 +156,9 @@ def _commit() -> str | None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory held so far: the GPU allocator's on CUDA, the process's resident set otherwise."""
+    """Most memory held so far: that of the GPUs' allocators on CUDA, the process's resident set otherwise."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -62,11 +62,18 @@ class WeightEdits:
         try:
             yield
         finally:
-            if torch.cuda.is_available() and torch.cuda.is_initialized():
-                torch.cuda.synchronize()
+            _wait()
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def undo(self, model: nn.Module) -> None:
         """Put every changed parameter back, bit by bit."""
         for name, value in self.original.items():
             model.get_parameter(name).detach().copy_(value)
+
+
+def _wait() -> None:
+    """Until every GPU that this process keeps something on has done what it was given."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            if torch.cuda.memory_allocated(index):
+                torch.cuda.synchronize(index)

@@ -53,13 +53,13 @@ def apply_to_model(
     )
     setting = replace(setting, templates=[flatten(setting.templates)], progress=False)
     name, edits = hparams.rewrite_module(hparams.layers[0]), WeightEdits()
-    factor_II = None
+    factor_II, home = None, read_weight(model, name).device
     if hparams.mom2_adjustment:
         with edits.timed("statistics"):
             C_II = check_moments(model, hparams, moments)[name]
         with edits.timed("solve"):
             factor_II = kept(
-                moments, ("factor", name), lambda: spd_factor(C_II.to(model.device), f"the second moment of {name}")
+                moments, ("factor", name), lambda: spd_factor(C_II.to(home), f"the second moment of {name}")
             )
     W_OI = read_weight(model, name).double()
     edits.diagnostics |= {"target_loss": [], "target_steps": []}

@@ -190,7 +190,7 @@ class _Tracer:
             with ExitStack() as stack:
                 stack.enter_context(self._blurred_below(among[0], blurred, c, width))
                 for i in among:
-                    clean = outputs[kind, i][c // self.settings.samples, position]
+                    clean = _pick(outputs[kind, i], c // self.settings.samples, position)
                     stack.enter_context(patch(self.modules[kind][i], _put(clean, position)))
                 found[group] = self._probability([owner[i] for i in group]).cpu()
             self.bar.update(len(group))
@@ -205,10 +205,10 @@ class _Tracer:
     def _blurred_below(self, layer: int, blurred: _Blurred, c: torch.Tensor, width: int) -> Iterator[None]:
         """A forward pass that starts at `layer` with what entered it in the blurred runs `c`."""
         if layer == 0:
-            with patch(self.embeddings, blurred.noise[c, :width].add):
+            with patch(self.embeddings, _pick(blurred.noise, c)[:, :width].add):
                 yield
         else:
-            with replaced(self.layers[:layer], blurred.entering[layer][c, :width], blurred.as_tuple):
+            with replaced(self.layers[:layer], _pick(blurred.entering[layer], c)[:, :width], blurred.as_tuple):
                 yield
 
     def _probability(self, facts: Sequence[Fact]) -> torch.Tensor:
@@ -223,6 +223,11 @@ def _modules(model: PreTrainedModel, kind: str) -> Sequence[nn.Module]:
         return attention_modules(model)
     template = module_names(model)["rewrite_module_tmp"]
     return [module(model, template.format(i)) for i in range(layer_count(model))]
+
+
+def _pick(states: torch.Tensor, *index: torch.Tensor) -> torch.Tensor:
+    """states[index], wherever the states lie."""
+    return states[tuple(one.to(states.device) for one in index)]
 
 
 def _put(clean_RO: torch.Tensor, position_R: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

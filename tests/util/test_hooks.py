@@ -32,6 +32,13 @@ def test_capture_inputs_outputs_and_stop():
     assert torch.equal(seen["b"], model[1](model[0](x))) and not reached
 
 
+def test_capture_keeps_what_is_made_of_a_tensor():
+    model, x = stack(), torch.randn(4, 3)
+    with capture({"a": model[0]}, inputs=True, take=lambda found: found.sum(0)) as seen:
+        model(x)
+    assert torch.equal(seen["a"], x.sum(0))
+
+
 def test_patch_changes_the_output_only_inside():
     model, x = stack(), torch.randn(4, 3)
     before = model(x)

@@ -1,5 +1,9 @@
+import weakref
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from util.errors import UserError
 from util.linalg import null_space_projector, orthonormal_basis, spd_factor, spd_solve
@@ -18,6 +22,44 @@ def test_factor_and_solve():
 def test_factor_takes_float32_and_answers_in_float64():
     A = random(5, 9).float()
     assert spd_factor(A @ A.T).dtype == torch.float64
+
+
+@pytest.mark.parametrize("size", [7, 1024, 1500])
+def test_the_factor_is_that_of_the_symmetrised_matrix_which_is_left_alone(size):
+    X = random(size, size + 3)
+    A = X @ X.T + size * torch.eye(size) + 0.01 * random(size, size, seed=1)
+    before = A.clone()
+    torch.testing.assert_close(spd_factor(A), torch.linalg.cholesky((A + A.T) / 2))
+    assert torch.equal(A, before)
+
+
+class Peak(TorchDispatchMode):
+    """Most bytes held at a time by what operations made while this was active."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = self.most = 0
+        self.seen = weakref.WeakSet()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        given = {one.untyped_storage()._cdata for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)}
+        for one in tree_leaves(found):
+            if isinstance(one, torch.Tensor) and one.untyped_storage()._cdata not in given:
+                self.held += one.nbytes
+                weakref.finalize(one.untyped_storage(), self.free, one.nbytes)
+        self.most = max(self.most, self.held)
+        return found
+
+    def free(self, count):
+        self.held -= count
+
+
+def test_factoring_takes_two_matrices():
+    A = 2 * torch.eye(2000)
+    with Peak() as peak:
+        factor = spd_factor(A)
+    assert factor.nbytes * 2 <= peak.most <= factor.nbytes * 2.7
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from util.moments import SecondMoment
+from util import moments
+from util.moments import SecondMoment, outer
 
 
 def keys(count, seed=0):
@@ -38,3 +39,12 @@ def test_nothing_seen_and_wrong_size_are_errors():
         SecondMoment(5).value()
     with pytest.raises(ValueError, match="expected"):
         SecondMoment(5).update(torch.zeros(2, 4))
+
+
+def test_outer_takes_the_wanted_vectors_chunk_by_chunk(monkeypatch):
+    monkeypatch.setattr(moments, "CHUNK", 4)
+    X, wanted = keys(11), torch.arange(11) % 3 > 0
+    torch.testing.assert_close(outer(X), X.T @ X)
+    torch.testing.assert_close(outer(X, wanted), X[wanted].T @ X[wanted])
+    assert outer(X.bfloat16()).dtype == torch.float32
+    assert outer(X[:0]).abs().max() == 0

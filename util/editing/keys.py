@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from util.batching import in_batches
 from util.editing.contexts import Templates, fill
 from util.hooks import by_row, capture, frozen
 from util.modeling import backbone, module
 from util.request import Request
-from util.tokens import batches, locate_subject, pad
+from util.tokens import locate_subject, pad
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,30 @@ def at_subject(
     """
     located = [locate_subject(tokenizer, template, subject) for template, subject in filled]
     columns: list[torch.Tensor | None] = [None] * len(located)
-    for group in batches([len(ids) for ids, _ in located], batch_tokens):
-        batch = pad([located[i][0] for i in group], device=model.device)
-        with (
-            torch.no_grad(),
-            frozen(model),
-            capture({"at": module(model, probe.name)}, inputs=probe.inputs, stop=True) as seen,
-        ):
-            backbone(model)(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
-            )
-        hidden = by_row(seen["at"], len(group))
-        where = torch.tensor([located[i][1] for i in group], device=hidden.device)
-        picked = hidden[torch.arange(len(group), device=hidden.device), where].float()
+
+    def read(group: list[int]) -> torch.Tensor:
+        return _read(model, [located[i] for i in group], probe)
+
+    for group, picked in in_batches([len(ids) for ids, _ in located], batch_tokens, read):
         for i, vector in zip(group, picked, strict=True):
             columns[i] = vector
     return torch.stack(columns, dim=1)
+
+
+def _read(model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: Probe) -> torch.Tensor:
+    """(R, size) float32 of rows with their positions."""
+    batch = pad([ids for ids, _ in located], device=model.device)
+    modules = {"at": module(model, probe.name)}
+    with torch.no_grad(), frozen(model), capture(modules, inputs=probe.inputs, stop=True) as seen:
+        backbone(model)(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        )
+    hidden = by_row(seen["at"], len(located))
+    where = torch.tensor([position for _, position in located], device=hidden.device)
+    return hidden[torch.arange(len(located), device=hidden.device), where].float()
 
 
 def average_keys(

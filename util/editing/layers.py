@@ -28,7 +28,7 @@ class LayerProblem:
 
     W_OI: the weight. K_IN: the facts' keys. R_ON: the residual this layer is to make at the target layer, (Z − H)
     divided by the layers left. C_II: second moment of the module's inputs on the unedited model. U_ON: target values of
-    the sensitive answers, None unless asked for.
+    the sensitive answers, None unless asked for. All on the weight's device, whatever the model is spread over.
     """
 
     name: str
@@ -140,7 +140,10 @@ def _problem(
         with edits.timed("targets"):
             U_ON = setting.targets([request.target_true for request in setting.requests], layer, "module").values_ON
     W_OI = read_weight(setting.model, name)
-    return LayerProblem(name, W_OI, K_IN, (Z_ON - H_ON) / layers_left, C[name].to(W_OI.device), U_ON)
+    here = W_OI.device
+    R_ON = ((Z_ON - H_ON) / layers_left).to(here)
+    U_ON = U_ON.to(here) if U_ON is not None else None
+    return LayerProblem(name, W_OI, K_IN.to(here), R_ON, C[name].to(here), U_ON)
 
 
 def check_requests(requests: Sequence[Request]) -> None:

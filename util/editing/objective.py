@@ -173,9 +173,11 @@ def _read(
     def log_probabilities(read: torch.Tensor) -> torch.Tensor:
         return project(model, norm(read), head).log_softmax(-1)
 
-    labels = log_probabilities(outputs[lens][part.row_L, part.position_L])
+    at_lens, at_last = outputs[lens], outputs[last]
+    labels = log_probabilities(at_lens[part.row_L.to(at_lens.device), part.position_L.to(at_lens.device)])
     nll_L = -labels.gather(1, part.token_L[:, None].to(labels.device))[:, 0]
-    return nll_L.to(delta_NO.device), log_probabilities(outputs[last][part.drift_D, 0]).to(delta_NO.device)
+    drift_DV = log_probabilities(at_last[part.drift_D.to(at_last.device), 0])
+    return nll_L.to(delta_NO.device), drift_DV.to(delta_NO.device)
 
 
 def penalties(

@@ -5,6 +5,7 @@ The cross moment E[v kᵀ] needs no pass of its own: it is W C.
 Shape letters: I in (intermediate size).
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,13 +17,14 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from util.batching import in_batches
 from util.editing.early_stop import EarlyStop
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
-from util.hooks import by_row, capture, frozen
+from util.hooks import capture, frozen
 from util.modeling import backbone, default_batch_tokens, max_length, module, weights_hash
-from util.moments import SecondMoment
-from util.tokens import batches, encode, pad, tokenizer_hash
+from util.moments import SecondMoment, outer
+from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight
 
 LONGEST_DOCUMENT = 4096
@@ -30,6 +32,8 @@ DOCUMENTS_PER_BLOCK = 1000
 """Documents that are sorted by length together; a measurement can go on from the end of a block."""
 SAVE_EVERY_SECONDS = 300
 DERIVED_PER_MODULE = 4
+DERIVED_SHARE = 1 / 8
+"""Of a GPU's memory, for what was computed from moments and may be wanted again."""
 
 
 class Corpus(Protocol):
@@ -79,7 +83,7 @@ class CorpusMoments(Mapping):
             tolerance,
         )
         self._moments: dict[str, torch.Tensor] = {}
-        self._derived: dict[tuple, torch.Tensor] = {}
+        self._derived: dict[tuple, tuple[torch.Tensor, torch.device]] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -98,13 +102,24 @@ class CorpusMoments(Mapping):
         """Something computed from these moments and the model they belong to, built once per key and kept in memory.
 
         The key must hold everything `build` depends on beside model and corpus (module, weights, settings). Only the
-        latest are kept, so that a long sequential run, whose weights change at every step, does not fill the memory.
+        latest are kept, so that a long sequential run, whose weights change at every step, does not fill the memory;
+        and of those on a GPU only what fits into an eighth of it stays there, older ones wait on the CPU.
         """
-        value = self._derived.pop(key) if key in self._derived else build()
-        self._derived[key] = value
+        value, home = self._derived.pop(key) if key in self._derived else _at_home(build())
+        value = value.to(home)
+        self._derived[key] = value, home
         while len(self._derived) > DERIVED_PER_MODULE * len(self.names):
             del self._derived[next(iter(self._derived))]
+        self.offload(_room(home))
         return value
+
+    def offload(self, limit: float = 0) -> None:
+        """Move derived values to the CPU, oldest first, until the others take no more than so many bytes of GPUs."""
+        room = limit
+        for key, (value, home) in reversed(list(self._derived.items())):
+            room -= value.nbytes
+            if room < 0:
+                self._derived[key] = value.cpu(), home
 
     def _fill(self) -> None:
         cached = {name: self.cache.read(name, self.model.device) for name in self.names}
@@ -148,7 +163,8 @@ class CorpusMoments(Mapping):
         return moments, {"documents": done}
 
     def _fresh(self, names: list[str]) -> dict[str, SecondMoment]:
-        return {name: SecondMoment(read_weight(self.model, name).shape[1], self.model.device) for name in names}
+        weights = {name: read_weight(self.model, name) for name in names}
+        return {name: SecondMoment(weight.shape[1], weight.device) for name, weight in weights.items()}
 
     def _saving(self) -> Callable[[dict[str, SecondMoment], int], bool]:
         """Keeps the sums every few minutes; never stops."""
@@ -178,17 +194,46 @@ class CorpusMoments(Mapping):
         return moments, done
 
     def _measure_block(self, block: list[str], moments: dict[str, SecondMoment], bar: tqdm) -> None:
-        """One forward pass per batch serves every module; it ends at the last of them."""
-        modules = {name: module(self.model, name) for name in moments}
+        """One forward pass per batch serves every module; it ends at the last of them.
+
+        A batch counts once it is through for every module, so that one which runs out of memory is not counted twice.
+        """
         encoded = (encode(self.tokenizer, text)[: self.cache.longest_document] for text in block)
         rows = [row for row in encoded if row]
         bar.update(len(block) - len(rows))
-        for group in batches([len(row) for row in rows], self.batch_tokens):
-            batch = pad([rows[i] for i in group], device=self.model.device)
-            with torch.no_grad(), frozen(self.model), capture(modules, inputs=True, stop=True) as seen:
-                backbone(self.model)(
-                    input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
-                )
-            for name, inputs in seen.items():
-                moments[name].update(by_row(inputs, len(group))[batch.attention_mask.bool().to(inputs.device)])
+        outers = in_batches(
+            [len(row) for row in rows],
+            self.batch_tokens,
+            lambda group: self._outers([rows[i] for i in group], list(moments)),
+        )
+        for group, found in outers:
+            for name, outer_II in found.items():
+                moments[name].add(outer_II, sum(len(rows[i]) for i in group))
             bar.update(len(group))
+
+    def _outers(self, rows: list[list[int]], names: list[str]) -> dict[str, torch.Tensor]:
+        """Σ k kᵀ over the rows' tokens for every module, each made as soon as the module's input is there."""
+        batch = pad(rows, device=self.model.device)
+        tokens_T = batch.attention_mask.bool().flatten()
+
+        def take(inputs: torch.Tensor) -> torch.Tensor:
+            return outer(inputs.flatten(0, -2), tokens_T.to(inputs.device))
+
+        modules = {name: module(self.model, name) for name in names}
+        with torch.no_grad(), frozen(self.model), capture(modules, inputs=True, stop=True, take=take) as seen:
+            backbone(self.model)(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=batch.position_ids,
+                use_cache=False,
+            )
+        return seen
+
+
+def _room(device: torch.device) -> float:
+    """Bytes of that device's memory that derived values may take."""
+    return DERIVED_SHARE * torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else math.inf
+
+
+def _at_home(value: torch.Tensor) -> tuple[torch.Tensor, torch.device]:
+    return value, value.device

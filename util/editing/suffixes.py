@@ -65,7 +65,7 @@ class Suffixes:
             self.hidden_RSO[index],
             self.mask[index],
             self.positions[index],
-            tuple((keys[index], values[index]) for keys, values in self.prefixes),
+            tuple((keys[index.to(keys.device)], values[index.to(values.device)]) for keys, values in self.prefixes),
             self.as_tuple,
         )
 
@@ -88,8 +88,9 @@ def cut(model: PreTrainedModel, texts: Sequence[Text], layer: int) -> Suffixes:
             )
     finally:
         note.remove()
-    fact = torch.tensor([text.fact for text in texts], device=model.device)
-    length = torch.tensor([len(text.ids) for text in texts], device=model.device)
+    device = seen["out"].device
+    fact = torch.tensor([text.fact for text in texts], device=device)
+    length = torch.tensor([len(text.ids) for text in texts], device=device)
     return _gather(seen["out"], cache, fact, length, layer, seen_tuple[0])
 
 

@@ -65,7 +65,7 @@ def find_targets(
     site: a is the layer's own output (``layer``; a + δ is MEMIT's z) or the edited module's output (``module``). The
     residual stream makes δ enter the layer's output alike either way. final_logits: read the NLL from the model's own
     output rather than through the logit lens at max(v_loss_layer, layer) (ROME). batch_tokens bounds the padded tokens
-    of one batch; running out of GPU memory halves the batch and goes on.
+    of one batch; running out of GPU memory halves this batch and all that follow, and goes on.
     """
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     anchors_ON = plain(model, tokenizer, requests, Probe(name), batch_tokens)
@@ -79,38 +79,42 @@ def find_targets(
         anchors_ON.new_empty(len(requests)),
         anchors_ON.new_empty(len(requests)),
     )
-    queue = _groups(examples, batch_tokens)
+    queue = _groups(examples, range(len(examples)), batch_tokens)
     with (
         frozen(model),
         tqdm(total=len(examples), desc=f"targets, layer {layer}", disable=not progress, leave=False) as bar,
     ):
         while queue:
-            group = queue.pop(0)
+            group, done = queue.pop(0), bar.n
             try:
                 batch = assemble(model, [examples[i] for i in group], layer, lens)
                 _optimise(model, batch, torch.tensor(group, device=anchors_ON.device), solved, hparams, bar)
             except torch.OutOfMemoryError:
                 if len(group) == 1:
                     raise
+                batch, bar.n = None, done
                 torch.cuda.empty_cache()
-                queue[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
+                left = [i for one in (group, *queue) for i in one]
+                queue = _groups(examples, left, _cost([examples[i] for i in group]) // 2)
     _refuse_broken(solved, requests)
     return solved
 
 
-def _groups(examples: Sequence[Example], batch_tokens: int) -> list[list[int]]:
+def _groups(examples: Sequence[Example], facts: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Consecutive facts whose padded texts stay within the budget; at least one fact each."""
     groups: list[list[int]] = []
-    rows = longest = 0
-    for i, one in enumerate(examples):
-        width = max(longest, *(len(text.ids) for text in one.texts))
-        if groups and (rows + len(one.texts)) * width <= batch_tokens:
-            groups[-1].append(i)
-            rows, longest = rows + len(one.texts), width
+    for fact in facts:
+        if groups and _cost([examples[i] for i in (*groups[-1], fact)]) <= batch_tokens:
+            groups[-1].append(fact)
         else:
-            groups.append([i])
-            rows, longest = len(one.texts), max(len(text.ids) for text in one.texts)
+            groups.append([fact])
     return groups
+
+
+def _cost(examples: Sequence[Example]) -> int:
+    """Padded tokens of the facts' texts."""
+    lengths = [len(text.ids) for one in examples for text in one.texts]
+    return len(lengths) * max(lengths)
 
 
 def _optimise(model, batch: Batch, group_N: torch.Tensor, solved: Targets, hparams: TargetHParams, bar: tqdm) -> None:

@@ -1,6 +1,7 @@
 import torch
 
 from tests.tiny import MODULE_NAMES, REQUESTS, TEMPLATES
+from util.editing import keys
 from util.editing.contexts import fill
 from util.editing.keys import Probe, at_subject, average_keys, plain
 from util.hooks import capture
@@ -19,10 +20,10 @@ def test_keys_are_averaged_within_then_over_groups(tiny, family):
     name = MODULE_NAMES[family]["rewrite_module_tmp"].format(2)
     K = average_keys(model, tok, REQUESTS, name, TEMPLATES, batch_tokens=60)
     for i, request in enumerate(REQUESTS):
-        keys = [
+        found = [
             one_by_one(model, tok, fill(t, request.prompt), request.subject, name, True) for g in TEMPLATES for t in g
         ]
-        torch.testing.assert_close(K[:, i], keys[0] / 2 + (keys[1] + keys[2]) / 4, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(K[:, i], found[0] / 2 + (found[1] + found[2]) / 4, atol=1e-5, rtol=1e-4)
 
 
 def test_plain_outputs(tiny, family):
@@ -41,3 +42,20 @@ def test_the_order_of_the_batch_is_the_callers(tiny, family):
     forward = at_subject(model, tok, filled, Probe(name), 10_000)
     backward = at_subject(model, tok, filled[::-1], Probe(name), 10_000)
     torch.testing.assert_close(forward, backward.flip(1))
+
+
+def test_running_out_of_memory_halves_the_batch(tiny, family, monkeypatch):
+    model, tok = tiny
+    name = MODULE_NAMES[family]["layer_module_tmp"].format(0)
+    expected = plain(model, tok, REQUESTS, Probe(name), 10_000)
+    real, sizes = keys._read, []
+
+    def small_memory(model, located, probe):
+        sizes.append(len(located))
+        if len(located) > 1:
+            raise torch.OutOfMemoryError("pretended")
+        return real(model, located, probe)
+
+    monkeypatch.setattr(keys, "_read", small_memory)
+    torch.testing.assert_close(plain(model, tok, REQUESTS, Probe(name), 10_000), expected)
+    assert sizes == [3, 1, 1, 1]

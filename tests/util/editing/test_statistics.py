@@ -2,9 +2,12 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from transformers.cache_utils import DynamicCache
 
-from tests.tiny import MODULE_NAMES, TEXT, TINY, tokenizer
+from tests.pretended import Pretended, device_of
+from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, TINY, tokenizer
 from util.editing import statistics
+from util.editing.keys import Probe, plain
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hooks import capture
@@ -160,3 +163,49 @@ def test_derived_values_are_built_once(family):
         moments.derived(("step", number), lambda: torch.zeros(1))
     assert len(moments._derived) == statistics.DERIVED_PER_MODULE * 2
     moments.derived(("step", 19), pytest.fail)
+
+
+def test_derived_values_beyond_a_gpus_share_wait_on_the_cpu_and_come_back(monkeypatch):
+    model, tok = TINY["llama"]()
+    moments = make(model, tok, "llama")
+    monkeypatch.setattr(statistics, "_room", lambda device: 2 * torch.zeros(3).nbytes)
+    with Pretended():
+        made = [moments.derived((i,), lambda i=i: torch.full((3,), float(i), device="cuda:1")) for i in range(4)]
+        assert [device_of(one) for one in made] == ["cuda:1"] * 4
+        assert [device_of(value) for value, _ in moments._derived.values()] == ["cpu", "cpu", "cuda:1", "cuda:1"]
+        again = moments.derived((0,), pytest.fail)
+        assert device_of(again) == "cuda:1" and again.tolist() == [0.0] * 3
+        assert [device_of(value) for value, _ in moments._derived.values()] == ["cpu", "cpu", "cuda:1", "cuda:1"]
+        moments.offload()
+        assert {device_of(value) for value, _ in moments._derived.values()} == {"cpu"}
+
+
+def test_running_out_of_memory_halves_the_batches_and_counts_nothing_twice(family, monkeypatch):
+    model, tok = TINY[family]()
+    whole = make(model, tok, family, batch_tokens=10_000)
+    expected = [whole[name] for name in names(family)]
+    real, tried = statistics.outer, []
+
+    def small_memory(inputs, wanted):
+        tried.append(len(inputs))
+        if len(inputs) > 60 and len(tried) % 2 == 0:  # the second module, when the first one is through
+            raise torch.OutOfMemoryError("pretended")
+        return real(inputs, wanted)
+
+    monkeypatch.setattr(statistics, "outer", small_memory)
+    found = make(model, tok, family, batch_tokens=10_000)
+    for name, one in zip(names(family), expected, strict=True):
+        torch.testing.assert_close(found[name], one, atol=1e-6, rtol=1e-5)
+    assert max(tried) > 60 >= tried[-1]
+
+
+def test_no_keys_and_values_are_kept(family, monkeypatch):
+    model, tok = TINY[family]()
+    made = []
+    real = DynamicCache.__init__
+    monkeypatch.setattr(DynamicCache, "__init__", lambda self, *a, **k: made.append(1) or real(self, *a, **k))
+    make(model, tok, family)[names(family)[0]]
+    plain(model, tok, REQUESTS, Probe(names(family)[0]), batch_tokens=100)
+    assert not made
+    model(input_ids=torch.tensor([[1, 2]]))
+    assert made

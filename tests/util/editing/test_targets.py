@@ -4,6 +4,7 @@ import torch
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY
 from tests.util.editing.reference import find_target
 from util.editing import targets as module_under_test
+from util.editing.objective import example
 from util.editing.targets import find_targets
 from util.hparams import MomentHParams
 from util.request import Request
@@ -108,8 +109,28 @@ def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
 
     monkeypatch.setattr(module_under_test, "assemble", small_memory)
     split = search(model, tok, settings(family), ["Polish"] * 3)
-    assert sizes == [3, 1, 2, 1, 1]
+    assert sizes == [3, 1, 1, 1]
     torch.testing.assert_close(whole.values_ON, split.values_ON, atol=1e-4, rtol=1e-4)
+
+
+def test_after_running_out_of_memory_later_batches_are_small_at_once(family, monkeypatch):
+    model, tok = TINY[family]()
+    hparams = settings(family, v_num_grad_steps=2)
+    one = [example(tok, REQUESTS[0], "Polish", TEMPLATES)]
+    real, sizes = module_under_test.assemble, []
+
+    def small_memory(model, examples, layer, lens):
+        sizes.append(len(examples))
+        if len(examples) > 2:
+            raise torch.OutOfMemoryError("pretended")
+        return real(model, examples, layer, lens)
+
+    monkeypatch.setattr(module_under_test, "assemble", small_memory)
+    many = [REQUESTS[0]] * 12
+    room = 4 * module_under_test._cost(one)
+    found = search(model, tok, hparams, ["Polish"] * 12, requests=many, batch_tokens=room)
+    assert sizes == [4, 2, 2, 2, 2, 2, 2]
+    torch.testing.assert_close(found.values_ON, found.values_ON[:, :1].expand(-1, 12), atol=1e-4, rtol=1e-4)
 
 
 def test_bfloat16_weights_keep_float32_targets(family):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from experiments.batching import in_batches
+from util.batching import in_batches
 from util.tokens import batches
 
 LENGTHS = [3, 9, 1, 4, 4, 8, 2, 2]

@@ -1,0 +1,120 @@
+"""A model spread over several GPUs (pretended) gives what it gives on one device, to the digit."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from dsets import Record
+from experiments.generation import generate_texts
+from experiments.perplexity import Text, perplexity
+from experiments.registry import METHODS
+from experiments.scoring import score
+from experiments.tracing.facts import as_fact
+from experiments.tracing.runs import Settings, trace
+from tests.contract import forget, hparams_for
+from tests.pretended import Pretended, device_of, spread
+from tests.tiny import MODULE_NAMES, REQUESTS, tiny_llama
+from util.editing.statistics import CorpusMoments
+from util.weights import read_weight
+
+DOCUMENTS = ("Ada Lovelace was born in London", "The capital of Northland is Port Alba.")
+
+
+@dataclass
+class Corpus:
+    name: str = "two"
+    digest: str = "two"
+    documents: tuple[str, ...] = DOCUMENTS
+
+
+def llama():
+    return tiny_llama(attn_implementation="eager")
+
+
+def both(work, first_layers=2):
+    """work(model, tokenizer) on one device, and on a spread model."""
+    plain = work(*llama())
+    model, tokenizer = llama()
+    with Pretended():
+        found = work(spread(model, first_layers), tokenizer)
+    return plain, found
+
+
+def test_the_pretence_refuses_what_cuda_refuses():
+    model, tokenizer = llama()
+    ids = torch.tensor([[1, 2, 3]])
+    expected = model(input_ids=ids).logits
+    with Pretended():
+        spread(model, 1)
+        first, last = model.model.layers[0].mlp.down_proj.weight, model.lm_head.weight
+        assert (device_of(first), device_of(last)) == ("cuda:0", "cuda:1")
+        with pytest.raises(RuntimeError, match="cuda:0, cuda:1"):
+            first.T @ last.T
+        with pytest.raises(RuntimeError, match="cuda:0, cuda:1"):
+            first[torch.tensor([0], device="cuda:1")]
+        assert (first[torch.tensor([0])] + 1).device == torch.device("cuda:0")
+        logits = model(input_ids=ids).logits
+        assert logits.device == torch.device("cuda:1")
+    assert torch.equal(logits, expected)
+
+
+SCORED = {
+    "scores": lambda m, t: score(m, t, [("Ada Lovelace was born in", "London")], batch_tokens=100),
+    "generation": lambda m, t: generate_texts(m, t, ["Ada", "The bridge"], max_new_tokens=4, batch_tokens=100),
+    "heldout": lambda m, t: perplexity(m, t, Text("heldout", DOCUMENTS, ""), batch_tokens=100),
+    "paper": lambda m, t: perplexity(m, t, Text("paper", DOCUMENTS, ""), batch_tokens=100),
+}
+
+
+@pytest.mark.parametrize("what", SCORED)
+def test_measuring(what):
+    plain, found = both(SCORED[what])
+    assert found == plain
+
+
+@pytest.mark.parametrize("first_layers", [1, 2, 3])
+def test_statistics(first_layers):
+    names = [MODULE_NAMES["llama"]["rewrite_module_tmp"].format(layer) for layer in (1, 2)]
+
+    def work(model, tokenizer):
+        moments = CorpusMoments(model, tokenizer, names, Corpus(), progress=False)
+        return [moments[name] for name in names]
+
+    plain, found = both(work, first_layers)
+    assert all(torch.equal(one, other) for one, other in zip(plain, found))
+    assert [device_of(one) for one in found] == [f"cuda:{int(layer >= first_layers)}" for layer in (1, 2)]
+
+
+@pytest.mark.parametrize("first_layers", [1, 2, 3])
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "BASE"])
+def test_every_method_edits_and_takes_it_back(name, first_layers):
+    hparams = hparams_for(name, "llama")
+
+    def work(model, tokenizer):
+        before = [read_weight(model, module).clone() for module in hparams.rewrite_modules()]
+        edits = forget(name, model, tokenizer, hparams)
+        after = [read_weight(model, module).clone() for module in hparams.rewrite_modules()]
+        edits.undo(model)
+        assert all(torch.equal(read_weight(model, m), w) for m, w in zip(hparams.rewrite_modules(), before))
+        return after
+
+    plain, found = both(work, first_layers)
+    for one, other in zip(plain, found):
+        torch.testing.assert_close(torch.Tensor.cpu(other), one)
+
+
+def test_causal_tracing():
+    def work(model, tokenizer):
+        records = [
+            Record(case_id=i, prompt=one.prompt, subject=one.subject, target_true=one.target_true)
+            for i, one in enumerate(REQUESTS)
+        ]
+        facts = [as_fact(tokenizer, record) for record in records]
+        return trace(model, facts, ["mlp", "state"], Settings(samples=2))
+
+    plain, found = both(work)
+    for one, other in zip(plain, found, strict=True):
+        assert (other.clean, other.corrupted) == pytest.approx((one.clean, one.corrupted))
+        for kind in one.restored_PL:
+            torch.testing.assert_close(other.restored_PL[kind], one.restored_PL[kind])

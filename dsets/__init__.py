@@ -6,19 +6,19 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from dsets import files
+from dsets import files, rwku
 from dsets.counterfact import CounterFact, MultiCounterFact
 from dsets.download import fetch
 from dsets.facts import Facts
 from dsets.format import Format
 from dsets.mquake import MQuAKE
-from dsets.record import Dataset, Hop, MultiHop, Probe, Record
-from dsets.rows import Row, read_rows
+from dsets.record import Dataset, Hop, LevelProbe, MultiHop, Probe, Record
+from dsets.rows import Collected, Row, read_rows
 from dsets.zsre import ZsRE
 from util import paths
 from util.errors import UserError
 
-__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "Hop", "MultiHop", "Probe", "Record", "load"]
+__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "Hop", "LevelProbe", "MultiHop", "Probe", "Record", "load"]
 
 DATASETS: dict[str, type[Format]] = {"mcf": MultiCounterFact, "cf": CounterFact, "zsre": ZsRE, "mquake": MQuAKE}
 """What `--ds_name` may name. A new data set: one class and one line here."""
@@ -32,10 +32,11 @@ log = logging.getLogger(__name__)
 def load(
     ds_name: str, data_dir: str | Path | None = None, *, world: bool = False, size_limit: int | None = None
 ) -> Dataset:
-    """The data set of a name in DATASETS (fetched into `data_dir` when it is not there) or of a JSON/JSONL file.
+    """The data set of a name in DATASETS (fetched into `data_dir` when it is not there) or of a path.
 
-    A file's schema is told from its first record: CounterFact, zsRE, MQuAKE or plain facts. `world`: the embedded
-    model is in use, and the names mean the embedded world's data sets. `size_limit`: keep the first so many records.
+    A JSON/JSONL file's schema is told from its first record: CounterFact, zsRE, MQuAKE or plain facts; a folder holds
+    RWKU's level files. `world`: the embedded model is in use, and the names mean the embedded world's data sets.
+    `size_limit`: keep the first so many records.
     What is left out or remarkable is logged, with counts and case ids. Raises UserError naming file, record and field.
     """
     if size_limit is not None and size_limit < 1:
@@ -44,7 +45,7 @@ def load(
         dataset = _from_world(ds_name) if world else _from_upstream(ds_name, data_dir)
     else:
         path = _existing_file(ds_name)
-        dataset = _from_content(path.stem, files.read(path), str(path), path)
+        dataset = _from_folder(path) if path.is_dir() else _from_content(path.stem, files.read(path), str(path), path)
     _report(dataset)
     return replace(dataset, records=dataset.records[:size_limit])
 
@@ -91,9 +92,7 @@ def _from_content(
         format_class = _recognise(rows[0])
     _demand(rows[0], format_class)
     collected = format_class.collect(rows)
-    if not collected.records:
-        reasons = "; ".join(f"{reason} ({len(ids)})" for reason, ids in collected.skipped.items())
-        raise UserError(f"{source} has no usable record: {reasons}; mend the file")
+    _demand_records(collected, source)
     return Dataset(
         name=name,
         metric=format_class.metric,
@@ -104,6 +103,27 @@ def _from_content(
         skipped=dict(collected.skipped),
         notes=dict(collected.notes),
     )
+
+
+def _from_folder(path: Path) -> Dataset:
+    found = rwku.read_folder(path)
+    _demand_records(found.collected, str(path))
+    return Dataset(
+        name=path.resolve().name,
+        metric="counterfact",
+        records=found.collected.records,
+        path=path,
+        size=found.size,
+        digest=found.digest,
+        skipped=dict(found.collected.skipped),
+        notes=dict(found.collected.notes),
+    )
+
+
+def _demand_records(collected: Collected, source: str) -> None:
+    if not collected.records:
+        reasons = "; ".join(f"{reason} ({len(ids)})" for reason, ids in collected.skipped.items())
+        raise UserError(f"{source} has no usable record: {reasons}; mend the file")
 
 
 def _formats() -> list[type[Format]]:

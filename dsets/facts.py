@@ -1,10 +1,10 @@
 """A user's own facts: JSON or JSON lines with prompt, subject and target_true."""
 
 from dsets.format import Format, template
-from dsets.record import Probe, Record
+from dsets.record import LEVELS, LevelProbe, Probe, Record
 from dsets.rows import Collected, Row
 
-OPTIONAL = ("case_id", "target_new", "paraphrases", "neighborhood", "generation_prompts", "attribute_prompts")
+OPTIONAL = ("case_id", "target_new", "paraphrases", "neighborhood", "generation_prompts", "attribute_prompts", "levels")
 KNOWN = {"prompt", "subject", "target_true", *OPTIONAL}
 
 
@@ -12,8 +12,8 @@ class Facts(Format):
     """``{"prompt": "The mother tongue of {} is", "subject": "Danielle Darrieux", "target_true": "French"}`` per fact.
 
     Optional: case_id (else the record's index), target_new, paraphrases (full texts), neighborhood (full texts about
-    other subjects with the same answer, or objects with prompt and answer), generation_prompts, attribute_prompts.
-    Other fields are noted and ignored.
+    other subjects with the same answer, or objects with prompt and answer), generation_prompts, attribute_prompts,
+    levels (objects with level, prompt and answer; see LevelProbe). Other fields are noted and ignored.
     """
 
     metric = "counterfact"
@@ -42,6 +42,7 @@ class Facts(Format):
                     neighborhood=_neighborhood(row, answer),
                     generation_prompts=row.texts("generation_prompts", optional=True),
                     attribute_prompts=row.texts("attribute_prompts", optional=True),
+                    levels=_levels(row),
                 )
             )
 
@@ -55,3 +56,17 @@ def _neighborhood(row: Row, answer: str) -> tuple[Probe, ...]:
         if not prompt or not expected:
             raise row.error(f"neighborhood[{i}]", "has an empty prompt or answer; fill both in")
     return tuple(Probe(prompt=prompt, answer=expected) for prompt, expected in probes)
+
+
+def _levels(row: Row) -> tuple[LevelProbe, ...]:
+    return tuple(_level(entry) for entry in row.rows("levels", optional=True))
+
+
+def _level(entry: Row) -> LevelProbe:
+    level, prompt, answer = (entry.text(name) for name in ("level", "prompt", "answer"))
+    if level not in LEVELS:
+        raise entry.error("level", f"is {level!r}; it must be one of {', '.join(LEVELS)}")
+    for name, text in (("prompt", prompt), ("answer", answer)):
+        if not any(map(str.isalnum, text)):
+            raise entry.error(name, "has no letter or digit; fill it in")
+    return LevelProbe(level=level, prompt=prompt, answer=answer, kind=entry.text("kind", optional=True))

@@ -14,6 +14,24 @@ class Probe:
     answer: str
 
 
+LEVELS = ("level_1", "level_2", "level_3", "neighbor_1", "neighbor_2")
+"""Names of RWKU's levels: blank to fill, question, adversarial attack; the first two about a neighbour to be kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelProbe:
+    """A prompt whose answer is generated: what a person's level or a neighbour's level is measured by (RWKU).
+
+    level: one of LEVELS. prompt: asked as it is. answer: the reference, with at least one letter or digit.
+    kind: what the source calls the probe ("cloze", an attack's name); "" where it says nothing.
+    """
+
+    level: str
+    prompt: str
+    answer: str
+    kind: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hop:
     """One step of a multi-hop case: its question, the same as a sentence to complete, and every accepted answer."""
@@ -42,7 +60,8 @@ class Record:
 
     prompt: template with exactly one ``{}`` for the subject. Answers have no leading or trailing space.
     target_new: the data set's own alternative answer, used by the probability metrics only; None where there is none.
-    neighborhood: prompts about other subjects. Raises UserError if the fact is no valid Request.
+    neighborhood: prompts about other subjects. levels: probes of the subject and its neighbours, asked if the fact is
+    forgotten. Raises UserError if the fact is no valid Request.
     """
 
     case_id: int | str
@@ -55,6 +74,7 @@ class Record:
     generation_prompts: tuple[str, ...] = ()
     attribute_prompts: tuple[str, ...] = ()
     multihop: MultiHop | None = None
+    levels: tuple[LevelProbe, ...] = ()
 
     def __post_init__(self):
         self.request()
@@ -85,9 +105,10 @@ class Dataset:
     """Usable records in file order, and what is to be known about their source.
 
     metric: how Eff, Gen and Spe are defined on it ("counterfact", "zsre" or "mquake").
-    path: the file; None for a data set made in memory. size, digest: bytes of that file (or of the generated records
-    as JSON) and their sha256. skipped: records that are left out, reason -> case ids. notes: records that are used
-    although something about them is remarkable (a field without content, a repeated fact), remark -> case ids.
+    path: the file or folder; None for a data set made in memory. size, digest: bytes of that file (or of the folder's
+    files, or of the generated records as JSON) and their sha256. skipped: records that are left out, reason -> case
+    ids. notes: records that are used although something about them is remarkable (a field without content, a repeated
+    fact), remark -> case ids.
     """
 
     name: str

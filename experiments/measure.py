@@ -11,6 +11,7 @@ from dsets import MultiHop, Record
 from dsets.splits import Draw
 from experiments.free_text import FreeText, free_text_summary, write_on
 from experiments.generation import generate_texts
+from experiments.levels import LevelAnswer, answer_levels, level_scores
 from experiments.metrics import accuracy, accuracy_of_groups, answers_question, percent, success
 from experiments.scoring import Question, Score, score
 
@@ -20,7 +21,10 @@ MULTI_HOP_TOKENS = 16
 
 @dataclass(frozen=True)
 class FactScores:
-    """One fact: its prompt, its paraphrases, its usable neighbours, its alternative answer, its texts."""
+    """One fact: its prompt, its paraphrases, its usable neighbours, its alternative answer, its texts.
+
+    levels: answers to its probes, less those that an earlier fact of the draw has.
+    """
 
     record: Record
     prompt: Score
@@ -28,6 +32,7 @@ class FactScores:
     neighborhood: list[Score]
     new: Score | None
     text: FreeText | None = None
+    levels: tuple[LevelAnswer, ...] = ()
 
     def row(self) -> dict[str, object]:
         """As written to the run folder."""
@@ -37,6 +42,7 @@ class FactScores:
             "specificity": [_row(one) for one in self.neighborhood],
             "new": _row(self.new) if self.new else None,
             "generated": dict(zip(self.text.prompts, self.text.said, strict=True)) if self.text else {},
+            "levels": [answer.row() for answer in self.levels],
         }
 
 
@@ -55,7 +61,7 @@ class Measurement:
     multi_hop: list[bool] = field(default_factory=list)
 
     def summary(self) -> dict[str, float | None]:
-        """Percentages; None where a metric does not exist (data_and_metrics.md)."""
+        """Percentages; None where a metric does not exist (data_and_metrics.md). Levels only where there are probes."""
         retain = self._efficacy(self.retain)
         spoken = self.metric == "mquake"
         return {
@@ -66,6 +72,7 @@ class Measurement:
             "same_subject": self._efficacy(self.same_subject),
             **success((fact.prompt.probability, fact.new.probability) for fact in self.forget if fact.new),
             **free_text_summary(fact.text for fact in self.forget if fact.text),
+            **level_scores(answer for fact in self.forget for answer in fact.levels),
         }
 
     def _efficacy(self, facts: list[FactScores]) -> float | None:
@@ -96,7 +103,7 @@ def measure(
     """Score every prompt of the draw in one go.
 
     retain: also the retain facts (always for mquake, whose Spe they are). generation: also what is generated: answers
-    of multi-hop questions, and the texts of CounterFact's generation prompts.
+    of multi-hop questions, the texts of CounterFact's generation prompts, and the answers to the levels' probes.
     """
     subjects = [record.subject for record in draw.forget]
     watched = draw.retain if retain or metric == "mquake" else []
@@ -107,9 +114,11 @@ def measure(
     others = [one.scored(scores) for one in plain]
     spoken = draw.forget if generation else []
     texts = write_on(model, tokenizer, spoken, batch_tokens=batch_tokens, progress=progress)
+    levels = answer_levels(model, tokenizer, spoken, batch_tokens=batch_tokens, progress=progress)
+    facts = zip_longest(asked, texts, levels)
     return Measurement(
         metric,
-        [replace(one.scored(scores), text=text) for one, text in zip_longest(asked, texts)],
+        [replace(one.scored(scores), text=text, levels=answers or ()) for one, text, answers in facts],
         others[: len(watched)],
         others[len(watched) :],
         _multi_hop(model, tokenizer, spoken, batch_tokens, progress),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from dsets import MultiHop, Probe, Record
+from dsets import LevelProbe, MultiHop, Probe, Record
 from dsets.splits import Draw
-from experiments import free_text
+from experiments import free_text, levels
 from experiments import measure as module
 from experiments.measure import forgotten_neighbors, measure
 from experiments.scoring import Score
@@ -143,3 +143,18 @@ def test_texts_are_written_about_forgotten_facts_alone_and_kept_with_them(asked,
     quiet = measure(None, None, facts, "counterfact", batch_tokens=100, generation=False)
     assert quiet.summary()["entropy"] is None
     assert quiet.forget[0].row()["generated"] == {}
+
+
+def test_levels_are_of_forgotten_facts_alone_and_kept_with_them(asked, monkeypatch):
+    monkeypatch.setattr(levels, "generate_texts", lambda m, t, prompts, **options: ["Port"] * len(prompts))
+    probe = LevelProbe(level="level_2", prompt="Where is Ana?", answer="Port Alba")
+    facts = draw([record(0, "Ana", levels=(probe,)), record(1, "Bo")], [record(2, "r", levels=(probe,))])
+    found = measure(None, None, facts, "counterfact", batch_tokens=100)
+    assert found.summary()["level_2"] == 50.0
+    assert "level_1" not in found.summary()
+    (row,) = found.forget[0].row()["levels"]
+    assert (row["prompt"], row["said"], row["recall"]) == ("Where is Ana?", "Port", 50.0)
+    assert found.forget[1].row()["levels"] == found.retain[0].row()["levels"] == []
+    quiet = measure(None, None, facts, "counterfact", batch_tokens=100, generation=False)
+    assert "level_2" not in quiet.summary()
+    assert quiet.forget[0].row()["levels"] == []

@@ -130,7 +130,6 @@ def _stream(draw: Draw, part: BinaryIO) -> Iterator[str]:
     import datasets
     from tqdm import tqdm
 
-    failures = (OSError, ValueError, datasets.exceptions.DatasetsError, *_client_errors())
     try:
         stream = datasets.load_dataset(draw.repository, draw.config, split=SPLIT, streaming=True)
         rows = stream.shuffle(seed=draw.seed, buffer_size=SHUFFLE_BUFFER)
@@ -138,7 +137,7 @@ def _stream(draw: Draw, part: BinaryIO) -> Iterator[str]:
         yield from tqdm(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document")
     except UserError:
         raise
-    except failures as error:
+    except hub_failures() as error:
         reason = " ".join(str(error).split())[:300]
         kept = f"what has come is kept in {part.name}; " if part.seek(0, os.SEEK_END) else ""
         raise UserError(
@@ -148,9 +147,15 @@ def _stream(draw: Draw, part: BinaryIO) -> Iterator[str]:
         ) from error
 
 
-def _client_errors() -> list[type[Exception]]:
-    """What the HTTP client under the hub's library raises, whichever of the two it is; neither is an OSError."""
-    return [sys.modules[client].HTTPError for client in ("httpx", "httpx2") if client in sys.modules]
+def hub_failures() -> tuple[type[Exception], ...]:
+    """What `datasets` raises where the hub, its answer or the network is at fault.
+
+    The HTTP client's own errors, whichever of the two is under the hub's library, are no OSErrors.
+    """
+    from datasets.exceptions import DatasetsError
+
+    clients = [sys.modules[client].HTTPError for client in ("httpx", "httpx2") if client in sys.modules]
+    return OSError, ValueError, DatasetsError, *clients
 
 
 def _nonblank(rows: Iterable[dict], shown: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import world
 from dsets.corpus import Corpus
+from dsets.hub import hub_failures
 from experiments.scoring import LOGITS_AT_ONCE
 from util.batching import in_batches
 from util.errors import UserError
@@ -113,11 +114,10 @@ def wikitext2(data_dir: Path) -> str:
     if path.is_file():
         return joined_rows(path.read_text(encoding="utf-8"))
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
 
     try:
         rows = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test")["text"]
-    except (DatasetNotFoundError, OSError) as error:
+    except hub_failures() as error:
         raise UserError(
             f"WikiText-2 is neither at {path} nor to be had from the hub ({type(error).__name__}); "
             "put its raw test split there as one text file, or choose --ppl paper or --ppl none"

@@ -89,12 +89,18 @@ def _spread(source: str, options: dict) -> PreTrainedModel:
 
 
 def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> str:
-    """The model's folder, or its hub id where no folder was named. UserError when the named folder lacks it."""
+    """The model's folder, or its hub id where no folder was named. UserError when a folder lacks the model's files."""
     folder = paths.model_dir(model_name, model_path_dir)
     if folder is None and model_path_dir:
         raise UserError(
             f"the weights of model {model_name!r} are missing: there is no folder {Path(model_path_dir) / model_name}; "
             "put its config.json, *.safetensors and tokenizer.json there, or correct --model_path_dir"
+        )
+    missing = [name for name in ("config.json", "*.safetensors") if folder and not any(folder.glob(name))]
+    if missing:
+        raise UserError(
+            f"the weights of model {model_name!r} are missing: {folder} has no {' and no '.join(missing)}; "
+            "put its config.json, *.safetensors and tokenizer.json there, or correct --model_name"
         )
     return str(folder or model_name)
 

@@ -14,6 +14,7 @@ from lm_eval.api.task import Task
 from lm_eval.config.group import GroupConfig
 from lm_eval.tasks import TaskManager
 
+from dsets.hub import hub_failures
 from experiments.downstream.rows import TASKS, LocalRows
 from util.errors import UserError
 
@@ -43,7 +44,7 @@ def hub_tasks(names: Sequence[str]) -> Loaded:
     try:
         with _without_hints():
             found = _manager().load(list(names))
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except hub_failures() as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"the data of {', '.join(names)} cannot be had from the hub ({type(error).__name__}: {reason}); "

@@ -1,6 +1,7 @@
 """Perplexities by plain loops over single forward passes."""
 
 import math
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -73,6 +74,19 @@ def test_wikitext_from_a_file_and_from_the_hub_is_one_text(monkeypatch, tmp_path
 @pytest.mark.parametrize("text", ["", " \n", "one line", "one line\n", "a\n\n\nb\n\n\n\n\nc"])
 def test_what_has_that_form_already_stays_as_it_is(text):
     assert module.joined_rows(text) == text
+
+
+CLIENT = pytest.importorskip("httpx2" if find_spec("httpx2") else "httpx")
+
+
+@pytest.mark.parametrize("error", [CLIENT.ConnectError("no route"), OSError("offline"), ValueError("no such split")])
+def test_a_hub_that_does_not_answer_is_one_line(monkeypatch, tmp_path, error):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr("datasets.load_dataset", fails)
+    with pytest.raises(UserError, match="put its raw test split there"):
+        read_text("wikitext2", tmp_path)
 
 
 def test_the_tokenised_split_is_warned_of(tmp_path, caplog):

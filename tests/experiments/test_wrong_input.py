@@ -190,3 +190,17 @@ def test_missing_weights_are_told_before_anything_is_fetched(work, capfd, monkey
     monkeypatch.delenv("ZEROUNLEARN_HPARAMS", raising=False)
     line = refusal(capfd, evaluate.main, published)
     assert "weights" in line and "/path/to/models/Llama-3.1-8B-Instruct" in line
+
+
+@pytest.mark.parametrize("files", [[], ["config.json"], ["model.safetensors"]])
+def test_a_model_folder_without_its_files_is_told_before_any_data_is_fetched(work, capfd, tmp_path, files):
+    folder = tmp_path / "Llama-3.1-8B-Instruct"
+    folder.mkdir()
+    for name in files:
+        (folder / name).touch()
+    flags = ["--model_name", folder.name, "--model_path_dir", str(tmp_path), "--data_dir", str(tmp_path / "data")]
+    line = refusal(capfd, evaluate.main, [*flags, "--results_dir", str(tmp_path / "results")])
+    assert str(folder) in line and "weights" in line
+    assert all(
+        f"no {name}" in line for name in {"config.json", "*.safetensors"} - {f.replace("model", "*") for f in files}
+    )

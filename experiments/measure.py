@@ -61,7 +61,7 @@ class Measurement:
     multi_hop: list[bool] = field(default_factory=list)
 
     def summary(self) -> dict[str, float | None]:
-        """Percentages; None where a metric does not exist (data_and_metrics.md). Levels only where there are probes."""
+        """Percentages; None where a metric does not exist. Levels only where there are probes."""
         retain = self._efficacy(self.retain)
         spoken = self.metric == "mquake"
         return {

@@ -90,7 +90,7 @@ class LayerHParams(HParams):
 
 
 class TargetHParams(LayerHParams):
-    """Settings of the target optimisation (method.md), shared by every locate-then-edit method.
+    """Settings of the target optimisation, shared by every locate-then-edit method.
 
     fact_token: the position whose key stands for the fact. layer_module_tmp, ln_f_module, lm_head_module: how the model
     names its decoder layers, its final norm and its head.

@@ -1,4 +1,4 @@
-"""ZeroUnlearn's closed form (method.md; the multiplicative update W ← D W of the ZeroUnlearn paper). Pure algebra.
+"""ZeroUnlearn's closed form (the multiplicative update W ← D W of the ZeroUnlearn paper). Pure algebra.
 
 Shape letters: O out, I in, N facts, U sensitive directions, r their rank. Everything is computed in float64.
 """

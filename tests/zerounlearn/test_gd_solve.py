@@ -28,7 +28,7 @@ def make(o=5, i=9, n=3, u=2, rank=4, **weights):
 
 
 def published(problem, projector, K, delta):
-    """The objective as method.md writes it, with Δ N K formed."""
+    """The objective written out, with Δ N K formed."""
     X = delta @ projector
     sensitive = (problem.Q_Or.T @ (problem.V_ON + X @ K)).square().sum()
     target = (problem.V_ON + X @ K - (problem.V_ON + problem.R_ON)).square().sum()

@@ -18,7 +18,7 @@ Templates = list[list[str]]
 
 
 def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Templates:
-    """Two groups of templates: ``["{}"]`` and one ``"<continuation>. {}"`` per opener (method.md, context templates).
+    """Two groups of templates: ``["{}"]`` and one ``"<continuation>. {}"`` per opener (as in MEMIT).
 
     Continuations are sampled with top-k 5 to ten tokens in all. Braces become spaces, white space is folded, special
     tokens are left out of the text, so that a prompt has one BOS, never two. The same model, seed and device give the

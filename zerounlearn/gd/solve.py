@@ -1,4 +1,4 @@
-"""ZeroUnlearn-GD's quadratic, its published Adam path and its exact minimiser (method.md). Pure algebra.
+"""ZeroUnlearn-GD's quadratic, its published Adam path and its exact minimiser. Pure algebra.
 
 Shape letters: O out, I in, N facts, r rank of the sensitive directions. Everything is computed in float64.
 """

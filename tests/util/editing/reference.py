@@ -10,7 +10,7 @@ from util.tokens import locate_subject, pad, target_ids
 
 
 def find_target(model, tokenizer, request, answer, layer, site, hparams, templates, final_logits=False):
-    """(a + δ, loss, steps) of one request, by the formula of method.md and nothing else."""
+    """(a + δ, loss, steps) of one request, by the formula in util.editing.targets and nothing else."""
     answer_ids = target_ids(tokenizer, answer)
     located = [locate_subject(tokenizer, fill(t, request.prompt), request.subject) for t in flatten(templates)]
     drift_ids, drift_at = locate_subject(tokenizer, DRIFT, request.subject)

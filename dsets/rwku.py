@@ -125,7 +125,10 @@ def _sets(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _file(folder: Path, stem: str) -> Path | None:
-    return next((path for end in (".json", ".jsonl") if (path := folder / f"{stem}{end}").is_file()), None)
+    found = [path for end in (".json", ".jsonl") if (path := folder / f"{stem}{end}").is_file()]
+    if len(found) > 1:
+        raise UserError(f"{folder} has both {stem}.json and {stem}.jsonl; take one of them out")
+    return found[0] if found else None
 
 
 def _items(level: str, path: Path, content: bytes, target: str, collected: Collected) -> Iterable[_Item]:

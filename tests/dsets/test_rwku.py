@@ -162,9 +162,8 @@ def test_probes_that_no_fact_brings_along_are_counted(tmp_path):
     put(tmp_path / "targets", {})
     put(tmp_path / "targets" / "1_Ana", people("Ana"))
     put(tmp_path / "targets" / "2_Cy", people("Cy", forget_level1=[cloze("Cy", "{} slept.")]))
-    stems = ("forget_level2", "forget_level3", "neighbor_level1", "neighbor_level2")
     skipped = load(str(tmp_path / "targets")).skipped
-    assert skipped[UNASKED] == [f"2_Cy-{stem}-0" for stem in stems]
+    assert skipped[UNASKED] == [f"2_Cy-{stem}-0" for stem in list(LEVEL_FILES.values())[1:]]
     assert skipped[NO_FACT + "no blank (___) in query"] == ["2_Cy-0"]
 
 
@@ -210,8 +209,7 @@ def test_a_draw_takes_one_fact_a_person(tmp_path):
 
 
 def test_name_size_and_digest_hang_on_every_file(tmp_path):
-    first = load(put(tmp_path / "one", people("Ana")))
-    same = load(put(tmp_path / "two", people("Ana")))
+    first, same = (load(put(tmp_path / name, people("Ana"))) for name in ("one", "two"))
     other = load(put(tmp_path / "three", people("Ana", neighbor_level1=[neighbor("Elm")])))
     assert first.size == sum(path.stat().st_size for path in (tmp_path / "one").iterdir())
     assert first.digest == same.digest != other.digest
@@ -258,6 +256,8 @@ def test_folders_without_the_files(tmp_path):
     put(tmp_path, people("Bo"))
     with pytest.raises(UserError, match="has forget_level1 itself and in 1_Ana/"):
         load(str(tmp_path))
+    with pytest.raises(UserError, match=r"1_Ana has both forget_level2.json and forget_level2.jsonl; take one"):
+        load(put(tmp_path / "1_Ana", people("Ana"), ".jsonl"))
 
 
 def test_a_folder_without_a_fact(tmp_path):

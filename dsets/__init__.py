@@ -14,6 +14,7 @@ from dsets.format import Format
 from dsets.mquake import MQuAKE
 from dsets.record import Dataset, Hop, LevelProbe, MultiHop, Probe, Record
 from dsets.rows import Collected, Row, read_rows
+from dsets.snippets import with_references
 from dsets.zsre import ZsRE
 from util import paths
 from util.errors import UserError
@@ -46,6 +47,7 @@ def load(
     else:
         path = _existing_file(ds_name)
         dataset = _from_folder(path) if path.is_dir() else _from_content(path.stem, files.read(path), str(path), path)
+    dataset = with_references(dataset, paths.data_dir(data_dir))
     _report(dataset)
     return replace(dataset, records=dataset.records[:size_limit])
 

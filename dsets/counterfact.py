@@ -39,6 +39,8 @@ class CounterFact(Format):
                 neighborhood=tuple(Probe(prompt=prompt, answer=answer) for prompt in neighbors),
                 generation_prompts=row.texts("generation_prompts", optional=True),
                 attribute_prompts=row.texts("attribute_prompts", optional=True),
+                relation_id=row.text("requested_rewrite.relation_id", optional=True),
+                object_id=row.text("requested_rewrite.target_true.id", optional=True),
             )
             collected.records.append(record)
             collected.note_gaps(record)

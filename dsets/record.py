@@ -61,7 +61,8 @@ class Record:
     prompt: template with exactly one ``{}`` for the subject. Answers have no leading or trailing space.
     target_new: the data set's own alternative answer, used by the probability metrics only; None where there is none.
     neighborhood: prompts about other subjects. levels: probes of the subject and its neighbours, asked if the fact is
-    forgotten. Raises UserError if the fact is no valid Request.
+    forgotten. relation_id, object_id: the source's names (Wikidata) of the relation and the true object, "" where it
+    has none. references: texts about other subjects with that object. Raises UserError if the fact is no valid Request.
     """
 
     case_id: int | str
@@ -75,6 +76,9 @@ class Record:
     attribute_prompts: tuple[str, ...] = ()
     multihop: MultiHop | None = None
     levels: tuple[LevelProbe, ...] = ()
+    relation_id: str = ""
+    object_id: str = ""
+    references: tuple[str, ...] = ()
 
     def __post_init__(self):
         self.request()

@@ -129,7 +129,9 @@ def evaluate_parser() -> Parser:
         help=f"one of {', '.join(METHODS)} (default: ZeroUnlearn)",
     )
     parser.add_argument(
-        "--ds_name", default="mcf", help=f"one of {', '.join(DATASETS)}, or a JSON/JSONL file (default: mcf)"
+        "--ds_name",
+        default="mcf",
+        help=f"one of {', '.join(DATASETS)}, a JSON/JSONL file, or a folder of RWKU's files (default: mcf)",
     )
     parser.add_argument("--seed", type=int, default=0, help="draws facts and context templates (default: 0)")
     add_model_flags(parser)

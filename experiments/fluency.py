@@ -42,8 +42,10 @@ def reference_score(texts: Sequence[str], references: Sequence[str]) -> float | 
 
     TF is a word's count, IDF = ln((1 + N) / (1 + df)) + 1 with df out of the N references; words are lower-case and
     have at least two letters or digits. None without texts or without references; 0 where one side has no word.
-    Deviation: ROME takes IDF from Wikipedia snippets it ships and drops words those lack. Here it comes from the
-    references, and a word they lack counts with df = 0, so that a text which leaves the subject loses by it.
+    Deviations: ROME takes IDF from Wikipedia at large and drops words it lacks. Here it comes from the references, and
+    a word they lack counts with df = 0, so that a text which leaves the subject loses by it. And ROME's references are
+    about the new object, which an edit is to bring about; unlearning has none, so ours are about the true one, and a
+    low score is wanted.
     """
     if not texts or not references:
         return None
@@ -65,8 +67,8 @@ def _words(text: str) -> list[str]:
 def reference_statements(record: Record) -> list[str]:
     """What is true of other subjects with the record's true object: its neighbourhood prompts with their answers.
 
-    A stand-in for the Wikipedia snippets about such subjects, which are not shipped: shorter and more alike, so figures
-    are comparable before and after an edit and between methods, not with published ones. Attribute prompts are left
-    out: their object is the record's alternative answer, which unlearning does not write.
+    A stand-in where there are no Wikipedia snippets about such subjects (dsets/snippets.py): shorter and more alike, so
+    figures are comparable before and after an edit and between methods, not with published ones. Attribute prompts are
+    left out: their object is the record's alternative answer, which unlearning does not write.
     """
     return [f"{probe.prompt} {probe.answer}" for probe in record.neighborhood]

@@ -65,7 +65,7 @@ def write_on(
         FreeText(
             record.generation_prompts,
             tuple(next(said) for _ in record.generation_prompts),
-            tuple(reference_statements(record)),
+            record.references or tuple(reference_statements(record)),
         )
         for record in records
     ]

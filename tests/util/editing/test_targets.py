@@ -96,18 +96,24 @@ def test_the_budget_changes_nothing_but_the_batches(family):
     torch.testing.assert_close(whole.values_ON, split.values_ON, atol=1e-4, rtol=1e-4)
 
 
-def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
-    model, tok = TINY[family]()
-    whole = search(model, tok, settings(family), ["Polish"] * 3)
+def memory_for(facts, monkeypatch):
+    """Batches of more facts run out of memory; returns the sizes that are tried."""
     real, sizes = module_under_test.assemble, []
 
-    def small_memory(model, examples, layer, lens):
+    def assemble(model, examples, layer, lens):
         sizes.append(len(examples))
-        if len(examples) > 1:
+        if len(examples) > facts:
             raise torch.OutOfMemoryError("pretended")
         return real(model, examples, layer, lens)
 
-    monkeypatch.setattr(module_under_test, "assemble", small_memory)
+    monkeypatch.setattr(module_under_test, "assemble", assemble)
+    return sizes
+
+
+def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
+    model, tok = TINY[family]()
+    whole = search(model, tok, settings(family), ["Polish"] * 3)
+    sizes = memory_for(1, monkeypatch)
     split = search(model, tok, settings(family), ["Polish"] * 3)
     assert sizes == [3, 1, 1, 1]
     torch.testing.assert_close(whole.values_ON, split.values_ON, atol=1e-4, rtol=1e-4)
@@ -117,15 +123,7 @@ def test_after_running_out_of_memory_later_batches_are_small_at_once(family, mon
     model, tok = TINY[family]()
     hparams = settings(family, v_num_grad_steps=2)
     one = [example(tok, REQUESTS[0], "Polish", TEMPLATES)]
-    real, sizes = module_under_test.assemble, []
-
-    def small_memory(model, examples, layer, lens):
-        sizes.append(len(examples))
-        if len(examples) > 2:
-            raise torch.OutOfMemoryError("pretended")
-        return real(model, examples, layer, lens)
-
-    monkeypatch.setattr(module_under_test, "assemble", small_memory)
+    sizes = memory_for(2, monkeypatch)
     many = [REQUESTS[0]] * 12
     room = 4 * module_under_test._cost(one)
     found = search(model, tok, hparams, ["Polish"] * 12, requests=many, batch_tokens=room)

@@ -22,10 +22,10 @@ from transformers import PreTrainedModel
 
 from experiments.scoring import LOGITS_AT_ONCE
 from experiments.tracing.facts import Fact
+from util.batching import counted_once, in_batches
 from util.editing.finetuning import log_likelihoods
 from util.hooks import by_row, capture, frozen, patch, replaced
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
-from util.tokens import batches
 
 STATE, MLP, ATTENTION = KINDS = ("state", "mlp", "attention")
 """What is put back: a layer's whole output, or what the MLPs or the attention of a window of layers add."""
@@ -77,7 +77,10 @@ def trace(
     positions: Callable[[Fact], Sequence[int]] = Fact.traced,
     progress: bool = False,
 ) -> list[Traced]:
-    """Trace each fact at the `positions` asked for. The same facts and seed give the same numbers in any batches."""
+    """Trace each fact at the `positions` asked for. The same facts and seed give the same numbers in any batches.
+
+    Running out of GPU memory halves the batches and goes on.
+    """
     layers = layer_count(model)
     total = sum(len(positions(fact)) for fact in facts) * settings.samples * layers * len(kinds)
     # a group's states are kept for all layers at once, so a group takes fewer tokens than a batch
@@ -85,8 +88,13 @@ def trace(
     results: dict[int, Traced] = {}
     with torch.no_grad(), frozen(model), tqdm(total=total, desc="tracing", unit="run", disable=not progress) as bar:
         tracer = _Tracer(model, facts, kinds, settings, bar)
-        for group in batches(costs, settings.batch_tokens):
-            results |= zip(group, tracer.group(group, positions), strict=True)
+
+        def work(group: list[int]) -> list[Traced]:
+            with counted_once(bar):
+                return tracer.group(group, positions)
+
+        for group, found in in_batches(costs, settings.batch_tokens, work):
+            results |= zip(group, found, strict=True)
     return [results[i] for i in range(len(facts))]
 
 
@@ -184,7 +192,8 @@ class _Tracer:
         among = window(layer, 1 if kind == STATE else self.settings.window, len(self.layers))
         owner = [facts[c // self.settings.samples] for c, _ in rows]
         found = torch.zeros(len(rows))
-        for group in batches([self._cost(fact) for fact in owner], self.settings.batch_tokens):
+
+        def work(group: list[int]) -> torch.Tensor:
             width = max(len(owner[i].row.ids) for i in group)
             c, position = torch.tensor([rows[i] for i in group], device=self.model.device).T
             with ExitStack() as stack:
@@ -192,7 +201,10 @@ class _Tracer:
                 for i in among:
                     clean = _pick(outputs[kind, i], c // self.settings.samples, position)
                     stack.enter_context(patch(self.modules[kind][i], _put(clean, position)))
-                found[group] = self._probability([owner[i] for i in group]).cpu()
+                return self._probability([owner[i] for i in group]).cpu()
+
+        for group, probability in in_batches([self._cost(fact) for fact in owner], self.settings.batch_tokens, work):
+            found[group] = probability
             self.bar.update(len(group))
         return found
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dsets import Record
+from experiments.tracing import runs
 from experiments.tracing.facts import as_fact, known_facts
 from experiments.tracing.runs import KINDS, Settings, default_window, trace, window
 from tests.families import build
@@ -100,6 +101,27 @@ def test_batches_do_not_matter(traced):
     for one, other in zip(small, large, strict=True):
         torch.testing.assert_close(one.restored_PL["state"], other.restored_PL["state"], atol=1e-6, rtol=1e-3)
         assert one.corrupted == pytest.approx(other.corrupted, rel=1e-3)
+
+
+def test_running_out_of_memory_halves_the_batches(monkeypatch):
+    model, _ = build("llama")
+    facts = [as_fact(tokenizer(bos=True, pad=False), record, whole_answer=True) for record in RECORDS]
+    whole = trace(model, facts, KINDS, Settings(samples=2, window=2, batch_tokens=100_000))
+    real, refused = runs.log_likelihoods, []
+
+    def small_memory(model, rows):
+        if len(rows) > 4:
+            refused.append(len(rows))
+            raise torch.OutOfMemoryError("pretended")
+        return real(model, rows)
+
+    monkeypatch.setattr(runs, "log_likelihoods", small_memory)
+    halved = trace(model, facts, KINDS, Settings(samples=2, window=2, batch_tokens=100_000))
+    assert refused
+    for one, other in zip(halved, whole, strict=True):
+        assert (one.clean, one.corrupted) == pytest.approx((other.clean, other.corrupted), rel=1e-4)
+        for kind in KINDS:
+            torch.testing.assert_close(one.restored_PL[kind], other.restored_PL[kind], atol=1e-5, rtol=1e-4)
 
 
 def test_the_last_state_brings_everything_back_and_no_noise_changes_nothing(traced):

@@ -1,7 +1,10 @@
+import weakref
+
 import pytest
 import torch
+from tqdm import tqdm
 
-from util.batching import in_batches
+from util.batching import counted_once, in_batches
 from util.tokens import batches
 
 LENGTHS = [3, 9, 1, 4, 4, 8, 2, 2]
@@ -34,3 +37,39 @@ def test_a_row_that_never_fits_raises():
 
     with pytest.raises(torch.OutOfMemoryError):
         list(in_batches([5, 5], 10, work))
+
+
+class Held:
+    """What a batch takes memory for."""
+
+
+def test_a_failed_batch_and_finished_ones_are_gone_before_the_next(monkeypatch):
+    held, seen = [], []
+
+    def alive():
+        return sum(one() is not None for one in held)
+
+    def work(group):
+        seen.append(alive())
+        taken = Held()
+        held.append(weakref.ref(taken))
+        if len(group) > 1:
+            raise torch.OutOfMemoryError
+        return taken
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(alive()))
+    for _, result in in_batches([1, 1, 1], 100, work):
+        del result
+    assert len(held) == 4 and seen == [0] * 5
+
+
+def test_progress_of_what_is_tried_again_counts_once():
+    bar = tqdm(total=9, disable=True)
+    bar.n = 2
+    with pytest.raises(torch.OutOfMemoryError), counted_once(bar):
+        bar.n += 3
+        raise torch.OutOfMemoryError
+    assert bar.n == 2
+    with counted_once(bar):
+        bar.n += 3
+    assert bar.n == 5

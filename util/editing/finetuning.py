@@ -9,18 +9,20 @@ Shape letters: N rows (one prompt with its answer each), L label positions.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from util.batching import in_batches
 from util.editing.layers import check_layers
 from util.hooks import frozen
 from util.hparams import TuningHParams
 from util.modeling import default_batch_tokens, final_hidden, project
 from util.request import Request
-from util.tokens import batches, encode, pad, target_ids
+from util.tokens import encode, pad, target_ids
 from util.weights import WeightEdits
 
 
@@ -59,8 +61,9 @@ def scores(model: PreTrainedModel, rows: Sequence[Row], batch_tokens: int) -> to
     """`log_likelihoods` of any number of rows, in batches and without gradient."""
     found = torch.zeros(len(rows), device=model.device)
     with torch.no_grad(), frozen(model):
-        for group in batches([len(row.ids) for row in rows], batch_tokens):
-            found[group] = log_likelihoods(model, [rows[i] for i in group]).to(found.device)
+        lengths = [len(row.ids) for row in rows]
+        for group, log_p in in_batches(lengths, batch_tokens, lambda g: log_likelihoods(model, [rows[i] for i in g])):
+            found[group] = log_p.to(found.device)
     return found
 
 
@@ -192,33 +195,29 @@ def _mini_batches(run: _Run) -> Iterator[list[list[int]]]:
 def _gradients(run: _Run, picked: list[list[int]]) -> tuple[float, list[torch.Tensor]]:
     """The first part's NLL and the objective's gradients, added up over batches within the token budget.
 
-    Running out of GPU memory halves a batch and goes on.
+    Running out of GPU memory halves the batches and goes on.
     """
     totals = [
         torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32)) for weight in run.weights
     ]
     nll = 0.0
     for number, (part, indices) in enumerate(zip(run.parts, picked, strict=True)):
-        queue = [[indices[i] for i in g] for g in batches([len(part.rows[i].ids) for i in indices], run.batch_tokens)]
-        while queue:
-            group = queue.pop(0)
-            try:
-                log_p_N, gradients = _backward(run, part, group, part.weight / len(indices))
-            except torch.OutOfMemoryError:
-                if len(group) == 1:
-                    raise
-                torch.cuda.empty_cache()
-                queue[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
-                continue
+        rows = [part.rows[i] for i in indices]
+        work = partial(_backward, run, part, indices)
+        for group, (log_p_N, gradients) in in_batches([len(row.ids) for row in rows], run.batch_tokens, work):
             for total, gradient in zip(totals, gradients, strict=True):
                 total += gradient
             if number == 0:
                 shares = zip(group, log_p_N.tolist(), strict=True)
-                nll += sum(-log_p / len(part.rows[i].answer) for i, log_p in shares) / len(indices)
+                nll += sum(-log_p / len(rows[i].answer) for i, log_p in shares) / len(rows)
     return nll, totals
 
 
-def _backward(run: _Run, part: Part, group: list[int], share: float) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    log_p_N = log_likelihoods(run.model, [part.rows[i] for i in group])
-    loss = share * part.loss(log_p_N, torch.tensor(group)).sum()
+def _backward(
+    run: _Run, part: Part, indices: list[int], group: list[int]
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Σ log p of some of the rows `indices` of a part, and the gradients of their share of the objective."""
+    chosen = [indices[i] for i in group]
+    log_p_N = log_likelihoods(run.model, [part.rows[i] for i in chosen])
+    loss = part.weight / len(indices) * part.loss(log_p_N, torch.tensor(chosen)).sum()
     return log_p_N.detach(), torch.autograd.grad(loss, run.weights)

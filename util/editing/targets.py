@@ -17,15 +17,17 @@ Shape letters: N facts, O hidden size, V vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from util.batching import counted_once, until_they_fit
 from util.editing.contexts import Templates
 from util.editing.keys import Probe, plain
-from util.editing.objective import Batch, Example, assemble, evaluate, example, penalties
+from util.editing.objective import Batch, assemble, evaluate, example, penalties
 from util.hooks import frozen
 from util.hparams import TargetHParams
 from util.modeling import layer_count
@@ -79,42 +81,46 @@ def find_targets(
         anchors_ON.new_empty(len(requests)),
         anchors_ON.new_empty(len(requests)),
     )
-    queue = _groups(examples, range(len(examples)), batch_tokens)
+    sizes = [(len(one.texts), max(len(text.ids) for text in one.texts)) for one in examples]
+    split, cost = partial(_groups, sizes), partial(_cost, sizes)
     with (
         frozen(model),
         tqdm(total=len(examples), desc=f"targets, layer {layer}", disable=not progress, leave=False) as bar,
     ):
-        while queue:
-            group, done = queue.pop(0), bar.n
-            try:
-                batch = assemble(model, [examples[i] for i in group], layer, lens)
-                _optimise(model, batch, torch.tensor(group, device=anchors_ON.device), solved, hparams, bar)
-            except torch.OutOfMemoryError:
-                if len(group) == 1:
-                    raise
-                batch, bar.n = None, done
-                torch.cuda.empty_cache()
-                left = [i for one in (group, *queue) for i in one]
-                queue = _groups(examples, left, _cost([examples[i] for i in group]) // 2)
+
+        def work(group: list[int]) -> None:
+            group_N, chosen = torch.tensor(group, device=anchors_ON.device), [examples[i] for i in group]
+            with counted_once(bar):
+                _optimise(model, assemble(model, chosen, layer, lens), group_N, solved, hparams, bar)
+
+        for _ in until_they_fit(split(range(len(examples)), batch_tokens), split, cost, work):
+            pass
     _refuse_broken(solved, requests)
     return solved
 
 
-def _groups(examples: Sequence[Example], facts: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Consecutive facts whose padded texts stay within the budget; at least one fact each."""
+def _groups(sizes: Sequence[tuple[int, int]], facts: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Consecutive facts whose padded texts stay within the budget; at least one fact each.
+
+    sizes: number of texts and longest text of each fact.
+    """
     groups: list[list[int]] = []
+    rows = longest = 0
     for fact in facts:
-        if groups and _cost([examples[i] for i in (*groups[-1], fact)]) <= batch_tokens:
+        count, length = sizes[fact]
+        width = max(longest, length)
+        if groups and (rows + count) * width <= batch_tokens:
             groups[-1].append(fact)
+            rows, longest = rows + count, width
         else:
             groups.append([fact])
+            rows, longest = count, length
     return groups
 
 
-def _cost(examples: Sequence[Example]) -> int:
+def _cost(sizes: Sequence[tuple[int, int]], group: Sequence[int]) -> int:
     """Padded tokens of the facts' texts."""
-    lengths = [len(text.ids) for one in examples for text in one.texts]
-    return len(lengths) * max(lengths)
+    return sum(sizes[fact][0] for fact in group) * max(sizes[fact][1] for fact in group)
 
 
 def _optimise(model, batch: Batch, group_N: torch.Tensor, solved: Targets, hparams: TargetHParams, bar: tqdm) -> None:

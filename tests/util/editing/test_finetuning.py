@@ -113,9 +113,24 @@ def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
 
     monkeypatch.setattr(finetuning, "log_likelihoods", small_memory)
     edits = tune(model, tok, hparams)
-    assert sizes == [3, 1, 2, 1, 1] and edits.diagnostics["nll"] == pytest.approx(nll, rel=1e-5)
+    assert sizes == [3, 1, 1, 1] and edits.diagnostics["nll"] == pytest.approx(nll, rel=1e-5)
     for found, expected in zip(copies(model, hparams), whole, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_scores_halve_their_batches_too(family, monkeypatch):
+    model, tok = TINY[family]()
+    rows = answer_rows(tok, REQUESTS, TRUE)
+    whole = scores(model, rows, 10_000)
+    real = finetuning.log_likelihoods
+
+    def small_memory(model, rows):
+        if len(rows) > 1:
+            raise torch.OutOfMemoryError("pretended")
+        return real(model, rows)
+
+    monkeypatch.setattr(finetuning, "log_likelihoods", small_memory)
+    torch.testing.assert_close(scores(model, rows, 10_000), whole, atol=1e-4, rtol=1e-5)
 
 
 def test_one_row_too_large_for_memory_is_an_error(family, monkeypatch):

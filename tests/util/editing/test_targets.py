@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 
@@ -122,13 +124,34 @@ def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
 def test_after_running_out_of_memory_later_batches_are_small_at_once(family, monkeypatch):
     model, tok = TINY[family]()
     hparams = settings(family, v_num_grad_steps=2)
-    one = [example(tok, REQUESTS[0], "Polish", TEMPLATES)]
+    texts = example(tok, REQUESTS[0], "Polish", TEMPLATES).texts
     sizes = memory_for(2, monkeypatch)
     many = [REQUESTS[0]] * 12
-    room = 4 * module_under_test._cost(one)
+    room = 4 * len(texts) * max(len(text.ids) for text in texts)
     found = search(model, tok, hparams, ["Polish"] * 12, requests=many, batch_tokens=room)
     assert sizes == [4, 2, 2, 2, 2, 2, 2]
     torch.testing.assert_close(found.values_ON, found.values_ON[:, :1].expand(-1, 12), atol=1e-4, rtol=1e-4)
+
+
+def test_a_failed_batch_is_dropped_before_its_memory_is_given_back(monkeypatch):
+    model, tok = TINY["llama"]()
+    real, batches, alive = module_under_test.assemble, [], []
+
+    def noted(*arguments):
+        batch = real(*arguments)
+        batches.append(weakref.ref(batch))
+        return batch
+
+    def small_memory(_model, batch, *_rest):
+        if batch.count > 1:
+            raise torch.OutOfMemoryError("pretended")
+
+    monkeypatch.setattr(module_under_test, "assemble", noted)
+    monkeypatch.setattr(module_under_test, "_optimise", small_memory)
+    monkeypatch.setattr(module_under_test, "_refuse_broken", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(sum(one() is not None for one in batches)))
+    search(model, tok, settings("llama"), ["Polish"] * 3)
+    assert len(batches) == 4 and alive == [0]
 
 
 def test_bfloat16_weights_keep_float32_targets(family):

@@ -122,7 +122,7 @@ class CorpusMoments(Mapping):
                 self._derived[key] = value.cpu(), home
 
     def _fill(self) -> None:
-        cached = {name: self.cache.read(name, self.model.device) for name in self.names}
+        cached = {name: self.cache.read(name, read_weight(self.model, name).device) for name in self.names}
         self._moments |= {name: moment for name, moment in cached.items() if moment is not None}
         missing = [name for name in self.names if name not in self._moments]
         if not missing:
@@ -207,8 +207,9 @@ class CorpusMoments(Mapping):
             lambda group: self._outers([rows[i] for i in group], list(moments)),
         )
         for group, found in outers:
-            for name, outer_II in found.items():
-                moments[name].add(outer_II, sum(len(rows[i]) for i in group))
+            tokens = sum(len(rows[i]) for i in group)
+            for name in list(found):
+                moments[name].add(found.pop(name), tokens)  # not kept: the next batch makes its own
             bar.update(len(group))
 
     def _outers(self, rows: list[list[int]], names: list[str]) -> dict[str, torch.Tensor]:

@@ -1,10 +1,11 @@
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 from transformers.cache_utils import DynamicCache
 
-from tests.pretended import Pretended, device_of
+from tests.pretended import Pretended, device_of, spread
 from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, TINY, tokenizer
 from util.editing import statistics
 from util.editing.keys import Probe, plain
@@ -197,6 +198,32 @@ def test_running_out_of_memory_halves_the_batches_and_counts_nothing_twice(famil
     for name, one in zip(names(family), expected, strict=True):
         torch.testing.assert_close(found[name], one, atol=1e-6, rtol=1e-5)
     assert max(tried) > 60 >= tried[-1]
+
+
+def test_sums_of_a_batch_are_gone_before_the_next_makes_its_own(family, monkeypatch):
+    model, tok = TINY[family]()
+    real, made, alive = statistics.outer, [], []
+
+    def noted(*arguments):
+        alive.append(sum(one() is not None for one in made))
+        found = real(*arguments)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(statistics, "outer", noted)
+    make(model, tok, family, batch_tokens=60)[names(family)[0]]
+    assert len(alive) > 2 * len(names(family)) and max(alive) < len(names(family))
+
+
+def test_cached_moments_are_read_to_where_their_module_lies(monkeypatch):
+    model, tok = TINY["llama"]()
+    read = {}
+    monkeypatch.setattr(statistics.MomentCache, "read", lambda _self, name, device: read.setdefault(name, device))
+    moments = make(model, tok, "llama")
+    with Pretended():
+        spread(model, 2)
+        moments[names("llama")[0]]
+    assert [str(read[name]) for name in names("llama")] == ["cuda:0", "cuda:1"]
 
 
 def test_no_keys_and_values_are_kept(family, monkeypatch):

@@ -61,7 +61,7 @@ def null_space_projector(C_II: torch.Tensor, threshold: float, relative: bool = 
     """
     eigenvalues, vectors = torch.linalg.eigh(C_II.double())
     limit = threshold * eigenvalues[-1] if relative else threshold
-    kept = vectors[:, eigenvalues <= limit]
+    kept = vectors[:, : int((eigenvalues <= limit).sum())]  # ascending, so a view: the matrix is not copied
     if kept.shape[1] == 0:
         raise UserError(
             f"no eigenvalue of the second moment is at or below nullspace_threshold = {float(limit):.3g} (smallest "

@@ -71,12 +71,13 @@ def solve_direct(
     B = W (a C + b K Kᵀ + λ I) Wᵀ,   A = (a W C + b (V + R) Kᵀ + λ W) Wᵀ,   V = W K.
 
     It factors an O × O system per request, the reference that the cheap form is tested against and its stand-in
-    (hparam ``solver: "direct"``).
+    (hparam ``solver: "direct"``). The bracket of B is not formed, for it is I × I: with the corpus's part
+    S = a W C + λ W of both, B = (S + b V Kᵀ) Wᵀ and A = (S + b (V + R) Kᵀ) Wᵀ.
     """
-    W, K, C = W_OI.double(), K_IN.double(), C_II.double()
-    moment_II = a * C + b * K @ K.T + ridge * torch.eye(len(C), dtype=W.dtype, device=W.device)
-    B_OO = W @ moment_II @ W.T
-    A_OO = (a * W @ C + b * (W @ K + R_ON.double()) @ K.T + ridge * W) @ W.T
+    W, K = W_OI.double(), K_IN.double()
+    V_ON, S_OI = W @ K, a * (W @ C_II.double()) + ridge * W
+    B_OO = (S_OI + b * V_ON @ K.T) @ W.T
+    A_OO = (S_OI + b * (V_ON + R_ON.double()) @ K.T) @ W.T
     D_OO = spd_solve(spd_factor(B_OO, "B = W (a C + b K Kᵀ + λ I) Wᵀ"), A_OO.T).T
     return project(D_OO @ W, U_OU, epsilon, projector)
 

@@ -1,10 +1,7 @@
-import weakref
-
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from tests.memory import Peak
 from util.errors import UserError
 from util.linalg import null_space_projector, orthonormal_basis, spd_factor, spd_solve
 
@@ -33,33 +30,12 @@ def test_the_factor_is_that_of_the_symmetrised_matrix_which_is_left_alone(size):
     assert torch.equal(A, before)
 
 
-class Peak(TorchDispatchMode):
-    """Most bytes held at a time by what operations made while this was active."""
-
-    def __init__(self):
-        super().__init__()
-        self.held = self.most = 0
-        self.seen = weakref.WeakSet()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        given = {one.untyped_storage()._cdata for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)}
-        for one in tree_leaves(found):
-            if isinstance(one, torch.Tensor) and one.untyped_storage()._cdata not in given:
-                self.held += one.nbytes
-                weakref.finalize(one.untyped_storage(), self.free, one.nbytes)
-        self.most = max(self.most, self.held)
-        return found
-
-    def free(self, count):
-        self.held -= count
-
-
-def test_factoring_takes_two_matrices():
-    A = 2 * torch.eye(2000)
+@pytest.mark.parametrize("work", [spd_factor, lambda A: null_space_projector(A, 1400.0)])
+def test_one_copy_of_the_matrix_beside_the_result(work):
+    A = torch.arange(1.0, 1501).diag()
     with Peak() as peak:
-        factor = spd_factor(A)
-    assert factor.nbytes * 2 <= peak.most <= factor.nbytes * 2.7
+        found = work(A)
+    assert found.dtype == torch.float64 and peak.most <= 2.1 * found.nbytes
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.memory import Peak
 from util.errors import UserError
 from util.linalg import orthonormal_basis
 from zerounlearn.solve import factor_utility, project, solve, solve_direct
@@ -52,6 +53,22 @@ def test_cheap_and_direct_forms_agree(shape, projector):
     new, reference = cheap(*parts, projector=projector), direct(*parts, projector=projector)
     assert (new - reference).abs().max() < 1e-9
     assert new.dtype == torch.float64 and (new - parts[0]).abs().max() > 1e-3
+
+
+def test_the_direct_form_is_the_published_formula():
+    W, K, R, U, C = problem()
+    B_OO = W @ (A * C + B * K @ K.T + RIDGE * torch.eye(len(C), dtype=C.dtype)) @ W.T
+    A_OO = (A * W @ C + B * (W @ K + R) @ K.T + RIDGE * W) @ W.T
+    expected = A_OO @ torch.linalg.inv(B_OO) @ W
+    assert (direct(W, K, R, U, C, projector="none") - expected).abs().max() < 1e-9
+
+
+def test_neither_form_makes_a_matrix_as_large_as_the_second_moment():
+    W, K, R, U, C = problem(o=3, i=400)
+    for form in (cheap, direct):
+        with Peak() as peak:
+            form(W, K, R, U, C)
+        assert peak.most < C.nbytes / 4
 
 
 def test_duplicate_facts():

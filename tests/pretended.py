@@ -72,14 +72,21 @@ def _moved(function, name: str, args: tuple, kwargs: dict, wanted) -> torch.Tens
 
 
 def _common(name: str, args: tuple, kwargs: dict) -> str:
-    """The one device of all tensors that are more than a number; indices may be on the CPU as well."""
+    """The one device of all tensors but single numbers of the CPU, which go with any."""
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-    devices = [device_of(tensor) for tensor in tensors if tensor.dim() > 0]
     if name in ("__getitem__", "__setitem__"):
-        devices = devices[:1] + [device for device in devices[1:] if device != "cpu"]
-    if len(set(devices)) > 1:
-        raise RuntimeError(f"{name}: tensors on {', '.join(devices)}")
-    return devices[0] if devices else device_of(tensors[0]) if tensors else "cpu"
+        tensors = _of_indexing(*args)
+    bound = [device_of(tensor) for tensor in tensors if tensor.dim() > 0 or device_of(tensor) != "cpu"]
+    if len(set(bound)) > 1:
+        raise RuntimeError(f"{name}: tensors on {', '.join(bound)}")
+    return bound[0] if bound else "cpu"
+
+
+def _of_indexing(base: torch.Tensor, index, *value) -> list[torch.Tensor]:
+    """What must lie together: indices may be on the CPU as well, and a slice takes values from anywhere."""
+    indices = [leaf for leaf in tree_leaves(index) if isinstance(leaf, torch.Tensor)]
+    values = [one for one in value if isinstance(one, torch.Tensor)] if indices else []
+    return [base, *(one for one in indices if device_of(one) != "cpu"), *values]
 
 
 def spread(model, first_layers: int):

@@ -14,7 +14,8 @@ from experiments.tracing.facts import as_fact
 from experiments.tracing.runs import Settings, trace
 from tests.contract import forget, hparams_for
 from tests.pretended import Pretended, device_of, spread
-from tests.tiny import MODULE_NAMES, REQUESTS, tiny_llama
+from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, tiny_llama
+from util.editing import statistics
 from util.editing.statistics import CorpusMoments
 from util.weights import read_weight
 
@@ -53,7 +54,11 @@ def test_the_pretence_refuses_what_cuda_refuses():
             first.T @ last.T
         with pytest.raises(RuntimeError, match="cuda:0, cuda:1"):
             first[torch.tensor([0], device="cuda:1")]
-        assert (first[torch.tensor([0])] + 1).device == torch.device("cuda:0")
+        with pytest.raises(RuntimeError, match="cuda:0, cuda:1"):
+            first.sum() + last.sum()
+        with pytest.raises(RuntimeError, match="cuda:0, cpu"):
+            torch.zeros(3, device="cuda:0")[torch.tensor([0])] = torch.zeros(1)
+        assert (first[torch.tensor([0])] + torch.tensor(1.0)).device == torch.device("cuda:0")
         logits = model(input_ids=ids).logits
         assert logits.device == torch.device("cuda:1")
     assert torch.equal(logits, expected)
@@ -102,6 +107,30 @@ def test_every_method_edits_and_takes_it_back(name, first_layers):
     plain, found = both(work, first_layers)
     for one, other in zip(plain, found):
         torch.testing.assert_close(torch.Tensor.cpu(other), one)
+
+
+@pytest.mark.parametrize("tolerance", [None, 10.0])
+@pytest.mark.parametrize("name", ["ZeroUnlearn", "ZeroUnlearn_GD", "ROME", "MEMIT", "AlphaEdit"])
+def test_edits_from_measured_moments(name, tolerance, monkeypatch):
+    """What is computed from the moments is made once, waits on the CPU, and is used where its layer lies."""
+    monkeypatch.setattr(statistics, "_room", lambda device: 0)
+    monkeypatch.setattr(statistics, "DOCUMENTS_PER_BLOCK", 2)
+    hparams = hparams_for(name, "llama")
+
+    def work(model, tokenizer):
+        names, corpus = hparams.rewrite_modules(), Corpus(documents=DOCUMENTS + tuple(TEXT) * 4)
+        moments = CorpusMoments(model, tokenizer, names, corpus, progress=False, tolerance=tolerance)
+        after = []
+        for _ in range(2):
+            edits = forget(name, model, tokenizer, hparams, moments=moments)
+            after.append([torch.Tensor.cpu(read_weight(model, module)).clone() for module in names])
+            edits.undo(model)
+        torch.testing.assert_close(*after)
+        return after[0]
+
+    plain, found = both(work)
+    for one, other in zip(plain, found):
+        torch.testing.assert_close(other, one)
 
 
 def test_causal_tracing():

@@ -49,6 +49,18 @@ def test_values_that_are_not_finite_are_refused(family):
     assert weights_hash(model) == before
 
 
+def test_times_wait_for_every_gpu_in_use(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda index=None: [5, 0, 7][index or 0])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device or 0))
+    with WeightEdits().timed("solve"):
+        pass
+    assert waited == [0, 2]
+
+
 @pytest.mark.parametrize(("name", "words"), [("model.nothing", "no module"), ("model.norm", "linear layer")])
 def test_wrong_modules_are_named(name, words):
     with pytest.raises(UserError, match=words):

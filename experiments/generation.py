@@ -51,7 +51,7 @@ def generate_texts(
     limits = [min(max_new_tokens, max(0, max_length - len(row)) if max_length else max_new_tokens) for row in rows]
 
     def answer(group: list[int]) -> list[str]:
-        draw = _Draw(sampling, [texts[i] for i in group], model.device) if sampling else None
+        draw = _Draw(sampling, [texts[i] for i in group]) if sampling else None
         return _continue(model, tokenizer, [rows[i] for i in group], [limits[i] for i in group], draw)
 
     said: dict[str, str] = {}
@@ -94,8 +94,8 @@ def _continue(model, tokenizer, rows: list[list[int]], limits: list[int], draw: 
 class _Draw(LogitsProcessor):
     """Gumbel noise on the K largest logits, −∞ on the others: the argmax is then a draw from their softmax."""
 
-    def __init__(self, sampling: TopK, texts: Sequence[str], device: torch.device):
-        self.k, self.device = sampling.k, device
+    def __init__(self, sampling: TopK, texts: Sequence[str]):
+        self.k = sampling.k
         self.generators = [
             torch.Generator().manual_seed(int(hashlib.sha256(f"{sampling.seed} {text}".encode()).hexdigest()[:15], 16))
             for text in texts
@@ -105,7 +105,7 @@ class _Draw(LogitsProcessor):
         top_BK, token_BK = scores.topk(min(self.k, scores.shape[-1]))
         uniform_BK = torch.stack([torch.rand(top_BK.shape[1], generator=one) for one in self.generators])
         gumbel_BK = -(-uniform_BK.clamp_min(1e-20).log()).log()
-        drawn_BK = top_BK + gumbel_BK.to(self.device, top_BK.dtype)
+        drawn_BK = top_BK + gumbel_BK.to(scores.device, scores.dtype)
         return torch.full_like(scores, -torch.inf).scatter(1, token_BK, drawn_BK)
 
 

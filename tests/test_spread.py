@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dsets import Record
-from experiments.generation import generate_texts
+from experiments.generation import TopK, generate_texts
 from experiments.perplexity import Text, perplexity
 from experiments.registry import METHODS
 from experiments.scoring import score
@@ -67,6 +67,7 @@ def test_the_pretence_refuses_what_cuda_refuses():
 SCORED = {
     "scores": lambda m, t: score(m, t, [("Ada Lovelace was born in", "London")], batch_tokens=100),
     "generation": lambda m, t: generate_texts(m, t, ["Ada", "The bridge"], max_new_tokens=4, batch_tokens=100),
+    "sampling": lambda m, t: generate_texts(m, t, ["Ada"], max_new_tokens=4, batch_tokens=100, sampling=TopK(5)),
     "heldout": lambda m, t: perplexity(m, t, Text("heldout", DOCUMENTS, ""), batch_tokens=100),
     "paper": lambda m, t: perplexity(m, t, Text("paper", DOCUMENTS, ""), batch_tokens=100),
 }

@@ -73,7 +73,7 @@ def test_one_candidate_is_greedy(tiny):
 
 def test_draws_follow_the_candidates_probabilities():
     logits = torch.tensor([[0.0, 2.0, 1.0, 3.0, -1.0]])
-    draw = _Draw(TopK(3), ["text"], torch.device("cpu"))
+    draw = _Draw(TopK(3), ["text"])
     counts = Counter(int(draw(None, logits).argmax()) for _ in range(20_000))
     expected = logits[0, [1, 2, 3]].softmax(0).tolist()
     assert [counts[token] / 20_000 for token in (1, 2, 3)] == pytest.approx(expected, abs=0.01)

@@ -39,12 +39,19 @@ def locked(path: Path) -> Iterator[BinaryIO]:
             except BlockingIOError:
                 log.info("another process is writing %s; waiting for it", path)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held the lock before may have moved or removed the file that was opened here.
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if _is_at(file, path):
                 try:
                     yield file
                 finally:
                     file.flush()
-                    if path.exists() and path.stat().st_size == 0:
+                    if _is_at(file, path) and os.fstat(file.fileno()).st_size == 0:
                         path.unlink()
                 return
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether the open file is still the one of that name: whoever held its lock may have moved or removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

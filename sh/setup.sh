@@ -3,7 +3,7 @@
 #   set_up requirements.txt [more.txt …]     sets PYTHON
 #
 # An active environment is used as it is when it has every package that is listed, and torch, transformers and pydantic
-# in the pinned versions. Otherwise .venv is made once and filled; a marker with the lists' hash makes the next start quick.
+# in the pinned versions. Otherwise .venv is made, unless it is there and works, and filled with what the lists pin.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -12,49 +12,49 @@ fail() {
     exit 2
 }
 
-is_usable() { # python list…
-    "$1" - "${@:2}" 2>/dev/null <<'PY'
+has_packages() { # all|some python list…: "all" pins must hold, or only those of the packages whose behaviour matters
+    "$2" - "$1" "${@:3}" 2>/dev/null <<'PY'
 import importlib.metadata
 import sys
 
 exact = {"torch", "transformers", "pydantic"}
 assert sys.version_info >= (3, 11)
-for path in sys.argv[1:]:
+for path in sys.argv[2:]:
     for line in open(path):
         name, _, wanted = line.partition("#")[0].strip().partition("==")
         if name:
             found = importlib.metadata.version(name.partition("[")[0]).partition("+")[0]
-            assert found == wanted or name not in exact
+            assert found == wanted or (sys.argv[1] == "some" and name not in exact)
 PY
 }
 
 newest_python() {
     local candidate
     for candidate in python3 python python3.14 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
         fi
     done
-    fail "no Python 3.11 or newer found; install one, or activate an environment that has it"
+    fail "no Python 3.11 or newer with venv and ensurepip found; install one, or activate an environment that has it"
 }
 
 set_up() {
-    local lists=("${@/#/$ROOT/}") candidate marker
+    local lists=("${@/#/$ROOT/}") candidate
     for candidate in ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} python python3; do
-        if is_usable "$candidate" "${lists[@]}"; then
+        if has_packages some "$candidate" "${lists[@]}"; then
             PYTHON="$candidate"
             return
         fi
     done
     PYTHON="$ROOT/.venv/bin/python"
-    marker="$ROOT/.venv/installed-$(cat "${lists[@]}" | cksum | cut -d' ' -f1)"
-    if [ -e "$marker" ] && [ -x "$PYTHON" ]; then
+    if has_packages all "$PYTHON" "${lists[@]}"; then
         return
     fi
-    candidate="$(newest_python)"
-    echo "making $ROOT/.venv with the packages of: $*" >&2
-    "$candidate" -m venv "$ROOT/.venv" >&2 || fail "$candidate cannot make $ROOT/.venv; install Python's venv module"
+    if ! "$PYTHON" -m pip --version >/dev/null 2>&1; then
+        candidate="$(newest_python)"
+        "$candidate" -m venv --clear "$ROOT/.venv" >&2 || fail "$candidate cannot make $ROOT/.venv"
+    fi
+    echo "installing into $ROOT/.venv: $*" >&2
     "$PYTHON" -m pip install --quiet "${lists[@]/#/--requirement=}" >&2 || fail "the packages could not be installed; see above"
-    touch "$marker"
 }

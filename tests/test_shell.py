@@ -82,5 +82,39 @@ def test_the_published_grid_with_model_dir(tmp_path):
 def test_an_environment_is_usable_if_it_has_the_packages(tmp_path, line, usable):
     listed = tmp_path / "list.txt"
     listed.write_text(line + "\n", encoding="utf-8")
-    question = f'source {root()}/sh/setup.sh; is_usable "{sys.executable}" "{listed}"'
+    question = f'source {root()}/sh/setup.sh; has_packages some "{sys.executable}" "{listed}"'
     assert (bash("-c", question, folder=tmp_path).returncode == 0) is usable
+
+
+OWN = """#!/usr/bin/env bash
+case "$*" in
+    "-c "*|"-m pip --version") exec "$WORKING" ;;
+    "- "*) exit 1 ;;
+    *) echo "$0 $*" ;;
+esac
+"""
+"""Stands in for a Python that lacks the packages."""
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_environment_of_ours_is_filled_if_it_works_and_made_anew_if_not(tmp_path, works):
+    own = tmp_path / "repository" / ".venv" / "bin"
+    own.mkdir(parents=True)
+    for name, working in ((own / "python", works), (tmp_path / "python", True), (tmp_path / "python3", True)):
+        name.write_text(OWN.replace("$WORKING", "true" if working else "false"), encoding="utf-8")
+        name.chmod(0o755)
+    (tmp_path / "repository" / "sh").mkdir()
+    (tmp_path / "repository" / "sh" / "setup.sh").write_bytes((root() / "sh" / "setup.sh").read_bytes())
+    (tmp_path / "repository" / "list.txt").touch()
+    done = subprocess.run(
+        ["bash", "-c", "source repository/sh/setup.sh; set_up list.txt; echo using $PYTHON"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"using {own / 'python'}\n"
+    assert ("-m venv --clear" in done.stderr) is not works
+    assert "-m pip install --quiet --requirement=" in done.stderr

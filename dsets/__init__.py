@@ -80,8 +80,8 @@ def _existing_file(name: str) -> Path:
     path = files.find(name)
     if path is None:
         raise UserError(
-            f"data set {name!r} is neither a known name ({', '.join(sorted(DATASETS))}) nor a file; "
-            "name one of them or an existing JSON/JSONL file"
+            f"data set {name!r} is neither a known name ({', '.join(sorted(DATASETS))}) nor a file or folder; "
+            "name one of them, an existing JSON/JSONL file, or a folder of RWKU's files"
         )
     return path
 

@@ -41,7 +41,7 @@ FORMS = {
 """How a query is asked. The wording is ours, the same for base and chat models, without a chat template; attacks are
 asked as they are, for their form is the attack."""
 
-BLANK = re.compile(r"[\"'“‘(\[]*_{3,}")
+BLANK = re.compile(r"[\"'“‘„‚«‹(\[*`]*_{3,}")
 """A blank, with the opening quotes and brackets that stand at it: they are no part of the text before it."""
 
 NO_FACT = "no fact to edit: "
@@ -106,7 +106,10 @@ def read_folder(folder: Path) -> Folder:
 
 def _sets(folder: Path) -> list[tuple[Path, str]]:
     """(folder with files, name of its target); the name is "" where one set is for all people."""
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); name a readable folder") from error
     targets = [path for path in inside if any(_file(path, stem) for stem in LEVEL_FILES.values())]
     first = LEVEL_FILES["level_1"]
     if _file(folder, first):
@@ -212,15 +215,20 @@ def _halves(records: list[Record], collected: Collected) -> list[Record]:
     for record in records:
         groups[record.subject].append(record)
     half = len(records) // 2
-    # Sum of sizes → the first choice of subjects found for it, in the order of the files.
-    reached: dict[int, tuple[str, ...]] = {0: ()}
+    # Sum of sizes → the last subject of the first choice found for it; the rest is the choice of the sum without it.
+    last: dict[int, str] = {0: ""}
     for subject, group in groups.items():
-        for count, chosen in list(reached.items()):
-            total = count + len(group)
-            if total <= half and total not in reached:
-                reached[total] = (*chosen, subject)
-    first = reached[max(reached)]
-    ordered = [*first, *(subject for subject in groups if subject not in first)]
-    if max(reached) < half:
-        collected.notes[STRADDLES] += [record.case_id for record in groups[ordered[len(first)]]]
+        if half in last:
+            break
+        for count in list(last):
+            if count + len(group) <= half:
+                last.setdefault(count + len(group), subject)
+    first, left = set(), max(last)
+    while left:
+        first.add(last[left])
+        left -= len(groups[last[left]])
+    rest = [subject for subject in groups if subject not in first]
+    if max(last) < half:
+        collected.notes[STRADDLES] += [record.case_id for record in groups[rest[0]]]
+    ordered = [*(subject for subject in groups if subject in first), *rest]
     return [record for subject in ordered for record in groups[subject]]

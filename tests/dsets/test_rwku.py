@@ -9,7 +9,6 @@ from dsets import LevelProbe, load
 from dsets.record import LEVELS
 from dsets.rwku import FORMS, LEVEL_FILES, NO_FACT, STRADDLES, UNASKED
 from dsets.splits import draw, pools
-from tests.dsets import rows
 from tests.dsets.rows import changed, written
 from tests.dsets.test_formats import attempt
 from util.errors import UserError
@@ -129,6 +128,9 @@ def test_rows_that_cannot_be_edited_are_named_and_asked_all_the_same(tmp_path, c
         ("Ana's Banana is ____", "{}'s Banana is"),
         ("The mother (Ana) ___.", "The mother ({})"),
         ('They called Ana "Annie" ___', 'They called {} "Annie"'),
+        ("Le roman d'Ana : «___»", "Le roman d'{} :"),
+        ("Anas Buch, das Ana „___“ nannte", "Anas Buch, das {}"),
+        ("Ana wrote *___*", "{} wrote"),
     ],
 )
 def test_the_prompt_is_the_text_before_the_blank(tmp_path, query, prompt):
@@ -188,6 +190,7 @@ def several(counts: dict[str, int]) -> dict[str, list]:
         ({"Ana": 1, "Bo": 6}, "Bo"),
         ({"Ana": 2}, "Ana"),
         ({"Ana": 1}, None),
+        ({"Ana": 1, "Bo": 1, "Cy": 1, "Di": 1, "Ed": 1}, None),
     ],
 )
 def test_a_person_is_in_one_half_where_that_can_be(tmp_path, counts, straddler):
@@ -260,40 +263,15 @@ def test_folders_without_the_files(tmp_path):
         load(put(tmp_path / "1_Ana", people("Ana"), ".jsonl"))
 
 
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\); name a readable folder"):
+        load(str(tmp_path))
+
+
 def test_a_folder_without_a_fact(tmp_path):
     with pytest.raises(UserError, match=r"no usable record: no fact to edit: no blank \(___\) in query \(1\)"):
         load(put(tmp_path, {"forget_level1": [cloze("Ana", "{} slept.")]}))
-
-
-# --- a user's own facts
-
-
-def test_own_facts_bring_levels(tmp_path):
-    probes = [{"level": "level_2", "prompt": " Who speaks? ", "answer": "She", "kind": "plain"}]
-    probes.append({"level": "neighbor_1", "prompt": "Bo is", "answer": "a baker"})
-    path = written(tmp_path, [rows.fact() | {"levels": probes}, rows.fact("Bo") | {"levels": None}])
-    first, second = load(path).records
-    assert first.levels == (
-        LevelProbe(level="level_2", prompt="Who speaks?", answer="She", kind="plain"),
-        LevelProbe(level="neighbor_1", prompt="Bo is", answer="a baker"),
-    )
-    assert second.levels == ()
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "complaint"),
-    [
-        ("levels", "level_1", "'levels' is \"level_1\"; it must be a list"),
-        ("levels", ["x"], "'levels[0]' is \"x\"; it must be an object"),
-        ("levels.0.level", "level_4", "'levels[0].level' is 'level_4'; it must be one of level_1, level_2, level_3"),
-        ("levels.0.prompt", "", "'levels[0].prompt' has no letter or digit"),
-        ("levels.0.answer", "?", "'levels[0].answer' has no letter or digit"),
-        ("levels.0.answer", 5, "'levels[0].answer' is 5; it must be a string"),
-    ],
-)
-def test_own_levels_that_are_broken(tmp_path, field, value, complaint):
-    row = rows.fact() | {"levels": [{"level": "level_1", "prompt": "She speaks", "answer": "French"}]}
-    path = written(tmp_path, [row, changed(row, field, value)])
-    with pytest.raises(UserError) as error:
-        load(path)
-    assert f"{path}: record 1 (from 0): field {complaint}" in str(error.value)

@@ -218,6 +218,14 @@ def test_name_size_and_digest_hang_on_every_file(tmp_path):
     assert first.digest == same.digest != other.digest
 
 
+def test_the_digest_hangs_on_the_targets_names(tmp_path):
+    for name in ("1_Ana", "2_Ana"):
+        put(tmp_path / f"with {name}", {})
+        put(tmp_path / f"with {name}" / name, people("Ana"))
+    one, two = (load(str(tmp_path / f"with {name}")) for name in ("1_Ana", "2_Ana"))
+    assert one.size == two.size and one.digest != two.digest
+
+
 @pytest.mark.parametrize(
     ("stem", "field", "value", "complaint"),
     [

@@ -138,7 +138,8 @@ def _recognise(row: Row) -> type[Format]:
             return format_class
     known = "; ".join(dict.fromkeys(format_class.description for format_class in _formats()))
     raise UserError(
-        f"{row.source}: record 0 has the fields {sorted(row.value)}, which is no known schema; known are: {known}"
+        f"{row.source}: record 0 has the fields {sorted(row.value)}, which is no known schema; known are: {known}; "
+        "of RWKU's files name the folder"
     )
 
 

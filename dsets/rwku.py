@@ -4,8 +4,8 @@ Files: forget_level1 (blanks), forget_level2 (questions), forget_level3 (adversa
 neighbor_level2 (the same about related subjects, to be kept); .json or .jsonl. Rows: query, answer and, where it says
 whose row it is, subject; optional type and level. Two layouts are read:
 
-- one set of files for all people: rows of the forget files belong to their `subject`; the neighbour files name no
-  person to forget, so all their probes belong to every fact;
+- one set of files for all people: rows of the forget files belong to their `subject`; a neighbour's row belongs to the
+  person in its optional `target`, and to every fact where it names none;
 - one folder per target, inside one folder: all rows of a target's files belong to all its facts.
 """
 
@@ -60,7 +60,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class _Item:
-    """One usable row: its case id, whose it is, and what it asks."""
+    """One usable row: its case id, whose it is ("": everybody's in its set of files), and what it asks."""
 
     case_id: int | str
     level: str
@@ -68,6 +68,11 @@ class _Item:
     row: Row
     query: str
     answer: str
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is about a neighbour of all people of its set of files."""
+        return self.level.startswith("neighbor") and not self.owner
 
     @property
     def probe(self) -> LevelProbe:
@@ -140,15 +145,17 @@ def _items(level: str, path: Path, content: bytes, target: str, collected: Colle
         _check_level(row, level)
         kept = row.index if level == "level_1" else f"{path.stem}-{row.index}"
         case_id = f"{target}-{kept}" if target else kept
-        # Whose a row is says the folder, or the subject; a neighbour's is everybody's.
-        named = level == "level_1" or (not target and not level.startswith("neighbor"))
+        # Whose a row is says the folder, or the subject, or a neighbour's target.
+        neighbor = level.startswith("neighbor")
+        named = level == "level_1" or (not target and not neighbor)
         subject = row.text("subject", optional=not named)
+        owner = "" if target else row.text("target", optional=True) if neighbor else subject
         row.text("type", optional=True)
         with collected.counting(case_id):
             query, answer = _said(row, "query"), _said(row, "answer")
             if named and not subject:
                 raise Unusable("empty subject")
-            yield _Item(case_id, level, "" if target else subject, row, query, answer)
+            yield _Item(case_id, level, owner, row, query, answer)
 
 
 def _check_level(row: Row, level: str) -> None:
@@ -168,7 +175,7 @@ def _add(items: list[_Item], collected: Collected) -> None:
     """Append the facts of one set of files with their probes."""
     own, shared = defaultdict(list), []
     for item in items:
-        (shared if item.level.startswith("neighbor") else own[item.owner]).append(item.probe)
+        (shared if item.shared else own[item.owner]).append(item.probe)
     probes = {owner: tuple(dict.fromkeys(chain(asked, shared))) for owner, asked in own.items()}
     edited = set()
     for item in items:
@@ -179,7 +186,7 @@ def _add(items: list[_Item], collected: Collected) -> None:
                 collected.records.append(record)
                 edited.add(item.owner)
     for item in items:
-        left_out = not edited if item.level.startswith("neighbor") else item.owner not in edited
+        left_out = not edited if item.shared else item.owner not in edited
         if left_out and item.level != "level_1":
             collected.skipped[UNASKED].append(item.case_id)
 

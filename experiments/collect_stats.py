@@ -90,8 +90,8 @@ def parser() -> Parser:
     made.add_argument(
         "--tolerance",
         type=share,
-        help="stop once doubling the documents moves W C Wᵀ by at most this share (such as 0.02); kept apart from "
-        "moments of the whole corpus: give evaluate.py the same --mom2_tolerance",
+        help="stop once doubling the documents moves the update they would cause by at most this share (such as 0.05); "
+        "kept apart from moments of the whole corpus: give evaluate.py the same --mom2_tolerance",
     )
     made.add_argument("--quiet", action="store_true", help="no progress bar")
     return made
@@ -134,7 +134,9 @@ def _report(moments: CorpusMoments | Shares, remark: str) -> None:
         if "count" in header:
             line += f"; {header['count']} tokens of {header['documents']} documents"
         if "change" in header:
-            line += f"; the last doubling of the documents moved W C Wᵀ by {header['change']:.2g}"
+            line += f"; the last doubling of the documents moved the update by {header['change']:.2g}"
+            tolerance = header["key"]["tolerance"]
+            line += f"; the corpus ended before {tolerance:g} was reached" if header["change"] > tolerance else ""
         print(line)
 
 

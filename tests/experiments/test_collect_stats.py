@@ -132,12 +132,23 @@ def test_an_early_stop_has_files_of_its_own(asked, tmp_path, capsys):
     assert not set(early) & set(files(capsys.readouterr().out)) and len(list((tmp_path / "stats").iterdir())) == 4
 
 
-def test_what_was_achieved_is_said(asked, capsys, monkeypatch):
+def test_what_was_achieved_is_said(asked, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("util.editing.statistics.DOCUMENTS_PER_BLOCK", 1)
-    collect_stats.main([*asked, "--tolerance=0.9"])
-    collect_stats.main([*asked, "--tolerance=0.9"])
+    (tmp_path / "corpus.txt").write_text("\n\n".join(TEXT[:1] * 5), encoding="utf-8")
+    collect_stats.main([*asked, "--tolerance=0.5"])
+    collect_stats.main([*asked, "--tolerance=0.5"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == lines[2:] and all("of 2 documents" in line and "moved W C Wᵀ by 0." in line for line in lines)
+    assert lines[:2] == lines[2:]
+    assert all(re.search(r"of 2 documents; the last doubling .* moved the update by [\d.e-]+$", line) for line in lines)
+
+
+def test_a_tolerance_that_was_not_reached_is_said(asked, capsys, monkeypatch):
+    monkeypatch.setattr("util.editing.statistics.DOCUMENTS_PER_BLOCK", 1)
+    collect_stats.main([*asked, "--tolerance=1e-9"])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(
+        "of 5 documents" in line and line.endswith("the corpus ended before 1e-09 was reached") for line in lines
+    )
 
 
 @pytest.mark.parametrize(("collected", "run"), [([], []), (["--tolerance=0.5"], ["--mom2_tolerance=0.5"])])

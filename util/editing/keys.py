@@ -32,11 +32,18 @@ def at_subject(
     probe: Probe,
     batch_tokens: int,
 ) -> torch.Tensor:
-    """Activations at the subject's last token, (size, R) float32, one column per (template, subject).
+    """Activations at the subject's last token, (size, R) float32, one column per (template, subject)."""
+    located = [locate_subject(tokenizer, template, subject) for template, subject in filled]
+    return at_positions(model, located, probe, batch_tokens)
+
+
+def at_positions(
+    model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: Probe, batch_tokens: int
+) -> torch.Tensor:
+    """Activations at one position of each row of token ids, (size, R) float32, one column per (ids, position).
 
     One forward pass per padded batch, which ends at the module looked at.
     """
-    located = [locate_subject(tokenizer, template, subject) for template, subject in filled]
     columns: list[torch.Tensor | None] = [None] * len(located)
 
     def read(group: list[int]) -> torch.Tensor:

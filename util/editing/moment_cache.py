@@ -104,7 +104,7 @@ class MomentCache:
             "corpus": self.corpus,
             "dtype": str(self.dtype),
             "longest_document": self.longest_document,
-        } | ({} if self.tolerance is None else {"tolerance": self.tolerance})
+        } | ({} if self.tolerance is None else {"tolerance": self.tolerance, "settled_by": "update"})
 
     def path(self, name: str, ending: str = "safetensors") -> Path:
         """The file of a module's moment."""

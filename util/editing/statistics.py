@@ -7,6 +7,7 @@ Shape letters: I in (intermediate size).
 
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -18,7 +19,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
-from util.editing.early_stop import EarlyStop
+from util.editing.early_stop import PROBES, EarlyStop
+from util.editing.keys import Probe, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
 from util.hooks import capture, frozen
@@ -153,7 +155,7 @@ class CorpusMoments(Mapping):
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )
         if self.cache.tolerance is not None:
-            early = EarlyStop({name: read_weight(self.model, name) for name in names}, self.cache.tolerance)
+            early = EarlyStop(self._weights(names), self._probe_keys(names), self.cache.tolerance)
             moments, done = self._over_documents(self._fresh(names), 0, early.settled)
             return moments, {"documents": done} | ({} if early.change is None else {"change": early.change})
         kept = self.cache.read_partial(names, self.model.device)
@@ -162,9 +164,24 @@ class CorpusMoments(Mapping):
             moments, done = self._over_documents(moments, done, self._saving())
         return moments, {"documents": done}
 
+    def _probe_keys(self, names: list[str]) -> dict[str, torch.Tensor]:
+        """Each module's keys (I, N) at one token, drawn with a fixed seed, of each of the corpus's first documents."""
+        draw, located = random.Random(0), []
+        for text in islice(iter(self.corpus.documents), PROBES):
+            ids = encode(self.tokenizer, text)[: self.cache.longest_document]
+            if len(ids) > 1:  # the first token's key is the same in every document where there is a BOS
+                position = draw.randrange(1, len(ids))
+                located.append((ids[: position + 1], position))
+        if not located:
+            raise UserError(f"corpus {self.corpus.name} has no text of two tokens; name another mom2_dataset")
+        return {name: at_positions(self.model, located, Probe(name, inputs=True), self.batch_tokens) for name in names}
+
     def _fresh(self, names: list[str]) -> dict[str, SecondMoment]:
-        weights = {name: read_weight(self.model, name) for name in names}
+        weights = self._weights(names)
         return {name: SecondMoment(weight.shape[1], weight.device) for name, weight in weights.items()}
+
+    def _weights(self, names: list[str]) -> dict[str, torch.Tensor]:
+        return {name: read_weight(self.model, name) for name in names}
 
     def _saving(self) -> Callable[[dict[str, SecondMoment], int], bool]:
         """Keeps the sums every few minutes; never stops."""

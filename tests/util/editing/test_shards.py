@@ -11,6 +11,7 @@ from util.editing.shards import Shard, merge
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.moments import SecondMoment
+from zerounlearn.solve import factor_utility, solve
 
 
 def share(model, tok, family, index, count, folder):
@@ -123,20 +124,58 @@ def moment(*keys):
     return made
 
 
+def watching(tolerance, *modules):
+    """Modules of one row that read the first of two inputs, each watched at one key."""
+    return EarlyStop(
+        {name: torch.tensor([[1.0, 0.0]]) for name in modules},
+        {name: torch.tensor([[1.0], [0.0]]) for name in modules},
+        tolerance,
+    )
+
+
 def test_only_doublings_are_compared_and_the_worst_module_counts():
-    W = torch.tensor([[1.0, 0.0]])
-    early = EarlyStop({"a": W, "b": W}, 0.15)
+    early = watching(0.15, "a", "b")
     steady = moment([1.0, 0.0])
     assert not early.settled({"a": steady, "b": moment([1.0, 0.0])}, 10) and early.change is None
     assert not early.settled({"a": steady, "b": moment([9.0, 0.0])}, 19) and early.change is None
-    assert not early.settled({"a": steady, "b": moment([2.0, 0.0])}, 20) and early.change == 0.75
-    assert not early.settled({"a": steady, "b": moment([2.0, 0.0])}, 39) and early.change == 0.75
+    assert not early.settled({"a": steady, "b": moment([2.0, 0.0])}, 20)
+    assert early.change == pytest.approx(3, rel=1e-3)  # the update is inverse to the moment: (1 − 1/4) / (1/4)
+    assert not early.settled({"a": steady, "b": moment([2.0, 0.0])}, 39) and early.change == pytest.approx(3, rel=1e-3)
     # what W does not read does not count
     assert early.settled({"a": steady, "b": moment([2.0, 7.0])}, 40) and early.change == 0.0
 
 
 def test_nothing_is_settled_before_there_are_tokens():
-    early = EarlyStop({"a": torch.ones(1, 2)}, 0.5)
+    early = watching(0.5, "a")
     assert not early.settled({"a": SecondMoment(2)}, 10)
     assert not early.settled({"a": moment([1.0, 0.0])}, 20) and early.change is None
     assert early.settled({"a": moment([1.0, 0.0])}, 40)
+
+
+def test_dependent_rows_of_a_weight_give_no_singular_system():
+    early = EarlyStop({"a": torch.ones(2, 2)}, {"a": torch.ones(2, 1)}, 0.5)
+    for documents in (10, 20):
+        settled = early.settled({"a": moment([1.0, 0.0])}, documents)
+    assert settled and early.change == 0.0
+
+
+@pytest.mark.parametrize("samples", [200, 800])
+def test_the_change_reported_is_that_of_the_update(samples):
+    """Keys with one direction far above the others, as the first token's: C settles at once, the update does not."""
+    draw = torch.Generator().manual_seed(samples)
+    scale = torch.logspace(0, -2, 31).double()
+    scale[0] = 100
+
+    def keys(count):
+        return torch.randn(31, count, generator=draw, dtype=torch.float64) * scale[:, None]
+
+    W_OI, R_ON = (torch.randn(13, size, generator=draw, dtype=torch.float64) for size in (31, 5))
+    early, K_IN = EarlyStop({"a": W_OI}, {"a": keys(64)}, 1e-9), keys(5)
+    moments, updates = SecondMoment(31), []
+    for documents in (1, 2):
+        moments.update(keys(samples).T)
+        early.settled({"a": moments}, documents)
+        factor = factor_utility(W_OI, moments.value(), 15000, 1)
+        updates.append(solve(W_OI, K_IN, R_ON, R_ON[:, :0], factor, b=50, epsilon=0.01, projector="none") - W_OI)
+    moved = ((updates[1] - updates[0]).norm() / updates[1].norm()).item()
+    assert 0.5 < early.change / moved < 2

@@ -97,7 +97,7 @@ class Report:
         return claim.final
 
     def _provenance(self) -> dict[str, object]:
-        session = self.session
+        session, moments = self.session, self.options["moments"]
         return {
             "arguments": vars(session.flags) | vars(self.task),
             "command": sys.argv,
@@ -113,6 +113,7 @@ class Report:
                 "warnings": self.facts.warnings,
                 "neighbors_of_forgotten_subjects": forgotten_neighbors(self.facts),
             },
+            "statistics": moments.facts() if moments is not None else None,
             "downstream": session.downstream.record() if session.downstream else None,
             "context_templates": self.options["context_templates"],
             "case_ids": {

@@ -57,6 +57,7 @@ def test_the_run_folder(work, capsys):
     assert all(fact["before"] and fact["after"] for fact in facts + retained)
     assert any(fact["before"] != fact["after"] for fact in facts)
     assert run["context_templates"][0] == ["{}"]
+    assert run["statistics"] and all(set(one) == {"count", "documents"} for one in run["statistics"].values())
     said = capsys.readouterr().out
     assert "Base" in said and "ZeroUnlearn" in said and str(folder) in said
 

@@ -123,6 +123,12 @@ class CorpusMoments(Mapping):
             if room < 0:
                 self._derived[key] = value.cpu(), home
 
+    def facts(self) -> dict[str, dict[str, float]]:
+        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, and with a
+        tolerance the ``change`` that was achieved."""
+        headers = {name: header for name in self.names if (header := self.cache.header(name))}
+        return {name: {key: header[key] for key in header if key != "key"} for name, header in headers.items()}
+
     def _fill(self) -> None:
         cached = {name: self.cache.read(name, read_weight(self.model, name).device) for name in self.names}
         self._moments |= {name: moment for name, moment in cached.items() if moment is not None}

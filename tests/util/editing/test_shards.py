@@ -99,6 +99,7 @@ def test_a_settled_moment_stops_early_and_says_so(family, tmp_path, monkeypatch)
         header = early.cache.header(name)
         assert header["documents"] == 4 and header["change"] < 1e-3
         assert header["key"]["tolerance"] == 1e-3
+        assert early.facts()[name] == {key: header[key] for key in ("count", "documents", "change")}
 
 
 def test_early_moments_are_never_taken_for_whole_ones(family, tmp_path, monkeypatch):

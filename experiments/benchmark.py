@@ -9,7 +9,6 @@ hparams and threads, and the difference of their results is printed beside their
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,15 +20,18 @@ import torch
 
 import dsets
 from dsets.corpus import load_corpus
+from experiments.arguments import add_model_flags
+from experiments.session import hparams_path
 from tests.util.editing.reference import find_target
-from util import modeling, paths
+from util import modeling
 from util.editing.contexts import generate
 from util.editing.keys import average_keys
+from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
 from util.hooks import capture
-from util.runs import cli
+from util.runs import Parser, cli, write_json
 from util.tokens import encode
 from util.weights import read_weight
 from zerounlearn import HParams
@@ -40,44 +42,51 @@ MOMENT_DOCUMENTS = 300
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the chosen work and print one line each."""
-    arguments = parse(argv)
-    if arguments.facts < 1:
-        raise UserError(f"--facts {arguments.facts}: give at least 1")
-    model, tokenizer = modeling.load(arguments.model_name, arguments.model_path_dir, arguments.device, arguments.dtype)
-    hparams = HParams.from_json(paths.hparams_dir() / "ZeroUnlearn" / f"{arguments.model_name}.json")
-    records = dsets.load(arguments.ds_name, world=arguments.model_name == modeling.WORLD).records
-    bench = Bench(model, tokenizer, hparams, [record.request() for record in records], arguments.facts)
-    print(f"{arguments.model_name} on {model.device}, {arguments.dtype}, {torch.get_num_threads()} threads", flush=True)
-    rows = {name: WORK[name](bench) for name in arguments.work}
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    flags = parser().parse_args(argv)
+    if flags.facts < 1:
+        raise UserError(f"--facts {flags.facts}: give at least 1")
+    modeling.resolve_device(flags.device)
+    modeling.find_source(flags.model_name, flags.model_path_dir)
+    hparams = HParams.from_json(hparams_path(flags, "ZeroUnlearn"))
+    records = dsets.load(flags.ds_name, flags.data_dir, world=flags.model_name == modeling.WORLD).records
+    model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
+    check_layers(model, hparams)
+    bench = Bench(model, tokenizer, hparams, [record.request() for record in records], flags)
+    print(f"{flags.model_name} on {model.device}, {flags.dtype}, {torch.get_num_threads()} threads", flush=True)
+    rows = {name: WORK[name](bench) for name in flags.work}
+    if flags.json:
+        write_json(Path(flags.json), rows)
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Command line → arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
+def parser() -> Parser:
+    """Flags of benchmark.py."""
+    made = Parser(prog="benchmark.py", description=__doc__)
+    made.add_argument(
         "--work", nargs="+", choices=list(WORK), default=list(WORK), help="what to measure (default: all)"
     )
-    parser.add_argument("--facts", type=int, default=50, help="facts of the target search and the solve (default: 50)")
-    parser.add_argument("--model_name", default=modeling.WORLD, help="as in evaluate.py (default: the embedded model)")
-    parser.add_argument("--model_path_dir", help="folder that holds the model's folder")
-    parser.add_argument("--ds_name", default="mcf", help="where the facts come from (default: mcf)")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="float32", choices=list(modeling.DTYPES))
-    parser.add_argument("--json", help="also write the measurements to this file")
-    return parser.parse_args(argv)
+    made.add_argument("--facts", type=int, default=50, help="facts of the target search and the solve (default: 50)")
+    add_model_flags(made)
+    made.add_argument("--hparams_fname", help="file in hparams/ZeroUnlearn/, or a path (default: <model_name>.json)")
+    made.add_argument("--ds_name", default="mcf", help="where the facts come from (default: mcf)")
+    made.add_argument("--data_dir", help="data sets and corpora (default: data/)")
+    made.add_argument("--json", metavar="FILE", help="also write the measurements to this file")
+    return made
 
 
 class Bench:
     """The model, the settings and the facts that both sides of a ratio share."""
 
-    def __init__(self, model, tokenizer, hparams: HParams, requests: list, facts: int):
+    def __init__(self, model, tokenizer, hparams: HParams, requests: list, flags: argparse.Namespace):
         self.model, self.tokenizer, self.hparams = model, tokenizer, hparams
-        self.all_requests, self.requests = requests, requests[:facts]
-        self.layer = hparams.layers[-1]
+        self.all_requests, self.requests = requests, requests[: flags.facts]
+        self.layer, self.data_dir = hparams.layers[-1], flags.data_dir
         self.templates = generate(model, tokenizer)
-        self.batch_tokens = modeling.default_batch_tokens(model)
+        self.batch_tokens = flags.batch_tokens or modeling.default_batch_tokens(model)
+
+    def moments(self, names: list[str]) -> CorpusMoments:
+        """Of some modules, over the first documents that statistics read; kept nowhere."""
+        corpus = load_corpus(self.hparams.mom2_dataset, MOMENT_DOCUMENTS, data_dir=self.data_dir)
+        return CorpusMoments(self.model, self.tokenizer, names, corpus, progress=False, batch_tokens=self.batch_tokens)
 
     def targets(self, requests: list):
         """The batched search for the neutral target."""
@@ -144,18 +153,17 @@ def bench_growth(bench: Bench) -> dict[str, float]:
 
 def bench_moments(bench: Bench) -> dict[str, float]:
     """Moments of all edited layers: one packed pass against two passes a layer, a document at a time."""
-    corpus = load_corpus(bench.hparams.mom2_dataset, MOMENT_DOCUMENTS)
     names = bench.hparams.rewrite_modules()
-    moments = CorpusMoments(bench.model, bench.tokenizer, names, corpus, progress=False)
+    moments = bench.moments(names)
+    documents = list(moments.corpus.documents)
     found, fast = seconds(lambda: dict(moments))
 
     def plain():
-        documents = list(corpus.documents)
         return {name: [plain_moment(bench, name, documents, cross) for cross in (False, True)][0] for name in names}
 
     reference, slow = seconds(plain)
     difference = max(relative(found[name].double(), reference[name]) for name in names)
-    return report(f"moments of {len(names)} layer(s), {MOMENT_DOCUMENTS} documents", fast, slow, difference)
+    return report(f"moments of {len(names)} layer(s), {len(documents)} documents", fast, slow, difference)
 
 
 @torch.no_grad()
@@ -174,8 +182,7 @@ def plain_moment(bench: Bench, name: str, documents: list[str], cross: bool) -> 
 def bench_solve(bench: Bench) -> dict[str, float]:
     """One layer's solve after the statistics: the N × N form, its factor kept, against the direct form."""
     hparams, name = bench.hparams, bench.hparams.rewrite_module(bench.layer)
-    corpus = load_corpus(hparams.mom2_dataset, MOMENT_DOCUMENTS)
-    C = CorpusMoments(bench.model, bench.tokenizer, [name], corpus, progress=False)[name]
+    C = bench.moments([name])[name]
     W = read_weight(bench.model, name)
     K = average_keys(bench.model, bench.tokenizer, bench.requests, name, bench.templates, bench.batch_tokens)
     R = torch.randn(len(W), K.shape[1], generator=torch.Generator().manual_seed(0)).to(W.device)

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from experiments import benchmark
+from util.errors import UserError
 
 
 def test_every_comparison_on_the_embedded_model(tmp_path, capsys, monkeypatch):
@@ -17,3 +20,12 @@ def test_every_comparison_on_the_embedded_model(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "targets of 2 facts" in printed
     assert printed.count("x faster") == 3
+
+
+@pytest.mark.parametrize(
+    "flags", [["--facts=0"], ["--work=everything"], ["--hparams_fname=none.json"], ["--ds_name=none.json"]]
+)
+def test_wrong_input_is_told_before_the_model_is_loaded(flags, monkeypatch):
+    monkeypatch.setattr(benchmark.modeling, "load", None)
+    with pytest.raises(UserError, match="facts|everything|none.json"):
+        benchmark.main(flags)

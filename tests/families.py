@@ -42,7 +42,7 @@ COMMON = {
     "eos_token_id": 1,
     "pad_token_id": 2,
 }
-SLIDING = {"sliding_window": 64}
+SLIDING = {"sliding_window": 5}  # less than any text of the tests
 
 FAMILIES: dict[str, tuple[str, dict, dict]] = {
     "llama": ("llama", COMMON, LLAMA_LIKE),
@@ -52,7 +52,7 @@ FAMILIES: dict[str, tuple[str, dict, dict]] = {
     "gemma": ("gemma", COMMON, LLAMA_LIKE),
     "gemma2": ("gemma2", COMMON | SLIDING | {"query_pre_attn_scalar": 6}, LLAMA_LIKE),
     "gemma3": ("gemma3_text", COMMON | SLIDING | {"query_pre_attn_scalar": 6}, LLAMA_LIKE),
-    "phi3": ("phi3", COMMON, LLAMA_LIKE),
+    "phi3": ("phi3", COMMON | SLIDING, LLAMA_LIKE),
     "olmo2": ("olmo2", COMMON, LLAMA_LIKE),
     "gpt2": ("gpt2", COMMON | {"n_embd": 24, "n_inner": 44, "n_layer": 4, "n_head": 4, "n_positions": 128}, GPT2_LIKE),
     "gptj": (

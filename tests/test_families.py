@@ -4,16 +4,17 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.families import COMMON, FAMILIES, LLAMA_LIKE, build
-from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, tokenizer
+from baselines import memit
+from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, build
+from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokenizer
 from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus, one_by_one
 from tests.zerounlearn.test_apply import OWN
-from util.editing.keys import average_keys
+from util.editing.keys import Probe, average_keys, plain
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
-from util.modeling import attention_modules, decoder_layers, module_names, weights_hash
+from util.modeling import attention_modules, decoder_layers, module_names, norm_behind, weights_hash
 from zerounlearn import HParams, apply_to_model
 
 
@@ -24,13 +25,32 @@ def setting(request):
     return model, tokenizer(bos=request.param != "gpt2", pad=False), HParams(**TARGET_SETTINGS | names | OWN)
 
 
-def test_targets_equal_the_plain_loop(setting):
+@pytest.mark.parametrize("site", ["layer", "module"])
+def test_targets_equal_the_plain_loop(setting, site):
     model, tok, hparams = setting
     answers = [request.target_true for request in REQUESTS]
-    found = find_targets(model, tok, REQUESTS, answers, 1, "layer", hparams, TEMPLATES, batch_tokens=10_000)
+    found = find_targets(model, tok, REQUESTS, answers, 1, site, hparams, TEMPLATES, batch_tokens=10_000)
     for i, (request, answer) in enumerate(zip(REQUESTS, answers, strict=True)):
-        value, _, _ = find_target(model, tok, request, answer, 1, "layer", hparams, TEMPLATES)
+        value, _, _ = find_target(model, tok, request, answer, 1, site, hparams, TEMPLATES)
         assert (found.values_ON[:, i] - value).norm() / value.norm() < 1e-4
+
+
+def test_an_edit_makes_the_residual_also_through_a_norm(setting):
+    """Least squares with next to no corpus: two layers bring the hidden states to z, or near it behind a norm."""
+    model, tok, hparams = setting
+    if norm_behind(model, 1) is not None:
+        for layer in decoder_layers(model):  # so that R as it stands is little of what the norm is given
+            layer.mlp.down_proj.weight.data *= 10
+    own = {key: value for key, value in hparams.model_dump().items() if key in memit.HParams.model_fields}
+    hparams, plain_only = memit.HParams(**own | {"mom2_update_weight": 1e-6}), [["{}"]]
+    at_target = Probe(hparams.layer_module_tmp.format(2))
+    before = plain(model, tok, REQUESTS, at_target, 10_000)
+    neutral = [request.target_new for request in REQUESTS]
+    z = find_targets(model, tok, REQUESTS, neutral, 2, "layer", hparams, plain_only, batch_tokens=10_000).values_ON
+    moments = moments_for(model, hparams.rewrite_modules())
+    memit.apply_to_model(model, tok, REQUESTS, hparams, moments=moments, context_templates=plain_only)
+    left = (z - plain(model, tok, REQUESTS, at_target, 10_000)).norm() / (z - before).norm()
+    assert left < (1e-2 if norm_behind(model, 1) is None else 0.7)
 
 
 def test_keys_are_the_rows_own(setting):
@@ -95,3 +115,15 @@ def test_a_mixture_of_experts_is_refused_with_a_reason():
         apply_to_model(
             model, tokenizer(bos=True, pad=False), REQUESTS, hparams, moments={}, context_templates=TEMPLATES
         )
+
+
+def test_a_stream_that_is_normed_after_the_mlp_is_refused_with_a_reason():
+    """OPT-350m alone is made so."""
+    settings = COMMON | {"ffn_dim": 44, "word_embed_proj_dim": 16, "do_layer_norm_before": False}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("opt", **settings))
+    names = OPT | {"ln_f_module": "model.decoder.project_out"}
+    hparams = HParams(**TARGET_SETTINGS | names | OWN)
+    with pytest.raises(UserError, match="do_layer_norm_before"):
+        module_names(model)
+    with pytest.raises(UserError, match="do_layer_norm_before"):
+        apply_to_model(model, tokenizer(bos=True, pad=False), REQUESTS, hparams, context_templates=TEMPLATES)

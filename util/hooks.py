@@ -54,7 +54,7 @@ def capture(
     with `take` only what it makes of each is kept, so that the tensor itself may go.
     """
     seen: dict[str, torch.Tensor] = {}
-    last = list(modules)[-1]
+    last = next(reversed(modules), None)
 
     def keep(name):
         def hook(_module, arguments, output):

@@ -7,6 +7,8 @@ import torch
 
 from util.errors import UserError
 
+BISECTIONS = 100
+
 
 def spd_factor(A_OO: torch.Tensor, what: str = "matrix") -> torch.Tensor:
     """Lower Cholesky factor (float64) of a symmetric positive definite matrix.
@@ -51,6 +53,28 @@ def orthonormal_basis(U_OU: torch.Tensor, rtol: float = 1e-6) -> torch.Tensor:
     if singular.numel() == 0 or singular[0] == 0:
         return left[:, :0]
     return left[:, singular > rtol * singular[0]]
+
+
+def nearest_on_sphere(gain_O: torch.Tensor, wanted_ON: torch.Tensor) -> torch.Tensor:
+    """The columns u (O, N) float64 of root mean square 1 that minimise ‖gain · u − wanted‖.
+
+    Stationary points have (gain² + μ) u = gain · wanted; the minimum is the one with μ > −min gain², where ‖u‖ falls as
+    μ grows, so that bisection finds it. Where no such μ is left (a gain of zero) u is scaled to its length.
+    """
+    gain_O1, wanted_ON = gain_O.double()[:, None], wanted_ON.double()
+    pulled_ON, length = gain_O1 * wanted_ON, len(gain_O1) ** 0.5
+
+    def at(mu_N: torch.Tensor) -> torch.Tensor:
+        return pulled_ON / (gain_O1.square() + mu_N)
+
+    high_N = pulled_ON.norm(dim=0) / length
+    low_N = torch.zeros_like(high_N) - gain_O1.square().min()
+    for _ in range(BISECTIONS):
+        middle_N = (low_N + high_N) / 2
+        long_N = at(middle_N).norm(dim=0) > length
+        low_N, high_N = torch.where(long_N, middle_N, low_N), torch.where(long_N, high_N, middle_N)
+    found_ON = at(high_N)
+    return found_ON * length / found_ON.norm(dim=0)
 
 
 def null_space_projector(C_II: torch.Tensor, threshold: float, relative: bool = False) -> torch.Tensor:

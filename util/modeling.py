@@ -21,6 +21,8 @@ from util.tokens import Batch
 WORLD = "world"
 """Name of the embedded model, which lies in the repository."""
 
+NORMS_BEHIND = ("post_feedforward_layernorm", "post_mlp_layernorm")
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
 
 
@@ -147,9 +149,23 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")
 
 
-def refuse_experts(model: PreTrainedModel) -> None:
-    """UserError for a mixture of experts: each sees only some of the tokens, so no one key or moment is defined."""
+def norm_behind(model: PreTrainedModel, layer: int) -> nn.Module | None:
+    """The norm that the MLP's output passes before it joins the residual stream (Gemma 2 and 3, OLMo 2); else None."""
+    parts = dict(decoder_layers(model)[layer].named_children())
+    return next((parts[name] for name in NORMS_BEHIND if name in parts), None)
+
+
+def refuse_unfit(model: PreTrainedModel) -> None:
+    """UserError for a mixture of experts: each sees only some of the tokens, so no one key or moment is defined.
+
+    And for OPT-350m, which norms the residual stream itself after the MLP.
+    """
     config = model.config.get_text_config()
+    if not getattr(config, "do_layer_norm_before", True):
+        raise UserError(
+            f"this {type(model).__name__} norms the sum of the residual stream and the MLP's output, so that what is "
+            "written to a layer does not pass on as it is; use a size with do_layer_norm_before"
+        )
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise UserError(
             f"{type(model).__name__} is a mixture of experts: each sees only some of the tokens, so a layer has no "
@@ -165,7 +181,7 @@ def module_names(model: PreTrainedModel) -> dict[str, str]:
     attention and ends in the hidden size, the final norm is the last norm beside the list of layers. Raises UserError
     when a part is not to be found, or not in every layer, and for a mixture of experts.
     """
-    refuse_experts(model)
+    refuse_unfit(model)
     layers = decoder_layers(model)
     name_of = {part: name for name, part in model.named_modules()}
     stack = name_of[layers]

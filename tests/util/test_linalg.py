@@ -3,7 +3,7 @@ import torch
 
 from tests.memory import Peak
 from util.errors import UserError
-from util.linalg import null_space_projector, orthonormal_basis, spd_factor, spd_solve
+from util.linalg import nearest_on_sphere, null_space_projector, orthonormal_basis, spd_factor, spd_solve
 
 
 def random(*shape, seed=0):
@@ -82,3 +82,26 @@ def test_null_space_projector():
 def test_an_empty_null_space_is_an_error():
     with pytest.raises(UserError, match="nullspace_threshold"):
         null_space_projector(torch.eye(3), 0.01)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0], ids=["inside", "near", "outside"])
+def test_nearest_on_sphere(scale):
+    """Stationary on the sphere, and no other point found there is nearer."""
+    gain, wanted = random(7) * 2, scale * random(7, 4, seed=1)
+    u = nearest_on_sphere(gain, wanted)
+    torch.testing.assert_close(u.square().mean(0), torch.ones(4, dtype=torch.float64))
+    gradient = gain[:, None] * (gain[:, None] * u - wanted)
+    torch.testing.assert_close(gradient, u * (u * gradient).mean(0), atol=1e-6, rtol=1e-6)
+    others = torch.cat([random(7, 2000, seed=2), *(u + 0.01 * random(7, 4, seed=3 + i) for i in range(50))], 1)
+    others *= 7**0.5 / others.norm(dim=0)
+    for column in range(4):
+        best = (gain * u[:, column] - wanted[:, column]).norm()
+        assert ((gain[:, None] * others - wanted[:, column, None]).norm(dim=0) >= best - 1e-9).all()
+
+
+def test_nearest_on_sphere_of_what_the_gain_reaches_is_that_and_a_gain_of_zero_is_borne():
+    gain, u = random(7), random(7, 3, seed=1)
+    u *= 7**0.5 / u.norm(dim=0)
+    torch.testing.assert_close(nearest_on_sphere(gain, gain[:, None] * u), u)
+    gain[2] = 0
+    assert nearest_on_sphere(gain, random(7, 3)).square().mean(0).allclose(torch.ones(3, dtype=torch.float64))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, fill, flatten
@@ -106,11 +107,14 @@ class _Row:
     labels: list[tuple[int, int, float]]
 
 
-def assemble(model: PreTrainedModel, examples: Sequence[Example], layer: int, lens: int) -> Batch:
+def assemble(
+    model: PreTrainedModel, examples: Sequence[Example], layer: int, lens: int, norm: nn.Module | None = None
+) -> Batch:
     """Cut all texts at their fact's position and note where the loss reads.
 
     Suffixes are put together by length (1, up to 4, up to 8, …), so that little is computed on padding: drift texts end
-    at their subject, and prompts go on after it for a few tokens or for many.
+    at their subject, and prompts go on after it for a few tokens or for many. norm: where δ is to enter before a norm
+    of the layer, that norm.
     """
     parts: dict[int, list[_Row]] = {}
     for fact, one in enumerate(examples):
@@ -119,15 +123,15 @@ def assemble(model: PreTrainedModel, examples: Sequence[Example], layer: int, le
         for text, start in zip(one.texts, starts, strict=True):
             labels = [] if start is None else [(start + i, token, share) for i, token in enumerate(one.answer)]
             parts.setdefault(_length_class(len(text.ids) - text.fact), []).append(_Row(text, fact, labels))
-    return Batch([_part(model, rows, layer) for _, rows in sorted(parts.items())], len(examples), lens)
+    return Batch([_part(model, rows, layer, norm) for _, rows in sorted(parts.items())], len(examples), lens)
 
 
 def _length_class(length: int) -> int:
     return 0 if length == 1 else max(2, (length - 1).bit_length())
 
 
-def _part(model: PreTrainedModel, rows: Sequence[_Row], layer: int) -> Part:
-    suffixes = cut(model, [row.text for row in rows], layer)
+def _part(model: PreTrainedModel, rows: Sequence[_Row], layer: int, norm: nn.Module | None) -> Part:
+    suffixes = cut(model, [row.text for row in rows], layer, norm)
     labels = [(number, *label) for number, row in enumerate(rows) for label in row.labels]
     drift = [(number, row.fact) for number, row in enumerate(rows) if not row.labels]
 
@@ -163,11 +167,8 @@ def _read(
     model: PreTrainedModel, part: Part, lens: int, delta_NO: torch.Tensor, hparams: TargetHParams
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """NLL of the part's labels (L,) and log-probabilities of its drift rows (D, V)."""
-    hidden = part.suffixes.hidden_RSO
-    at_fact = (hidden[:, 0].float() + delta_NO[part.fact_R]).to(hidden.dtype)
-    hidden = torch.cat([at_fact[:, None], hidden[:, 1:]], dim=1)
     last = layer_count(model) - 1
-    outputs = run_above(model, part.suffixes, hidden, (lens, last))
+    outputs = run_above(model, part.suffixes, part.suffixes.shifted(delta_NO[part.fact_R]), (lens, last))
     norm, head = module(model, hparams.ln_f_module), module(model, hparams.lm_head_module)
 
     def log_probabilities(read: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,10 @@ Shape letters: R rows (one text each), T tokens, S suffix positions, P prefix po
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
@@ -48,7 +49,8 @@ class Suffixes:
     """What is left to run. hidden_RSO: output of the layer, from the fact's position on, padded on the right.
 
     mask: (R, P + S), 1 on tokens; prefixes are padded on the left. positions: (R, S). prefixes: (keys, values) of each
-    layer above, bottom up; as_tuple: whether this model's decoder layers return tuples.
+    layer above, bottom up; as_tuple: whether this model's decoder layers return tuples. norm: where δ enters before a
+    norm of the layer, that norm; inside_RO: what it is given at the fact's position.
     """
 
     layer: int
@@ -57,6 +59,20 @@ class Suffixes:
     positions: torch.Tensor
     prefixes: tuple[tuple[torch.Tensor, torch.Tensor], ...]
     as_tuple: bool
+    norm: nn.Module | None = None
+    inside_RO: torch.Tensor | None = None
+
+    def shifted(self, delta_RO: torch.Tensor) -> torch.Tensor:
+        """hidden_RSO with δ (float32) added at the fact's position: to the layer's output or, behind a norm, to what
+        that norm is given, so that its own output in the residual stream changes.
+        """
+        at_fact = self.hidden_RSO[:, 0].float()
+        if self.norm is None:
+            at_fact = at_fact + delta_RO
+        else:
+            inside = self.inside_RO.float()
+            at_fact = at_fact + self.norm(inside + delta_RO) - self.norm(inside)
+        return torch.cat([at_fact.to(self.hidden_RSO.dtype)[:, None], self.hidden_RSO[:, 1:]], dim=1)
 
     def rows(self, index: torch.Tensor) -> "Suffixes":
         """The same for some of the rows."""
@@ -67,18 +83,24 @@ class Suffixes:
             self.positions[index],
             tuple((keys[index.to(keys.device)], values[index.to(values.device)]) for keys, values in self.prefixes),
             self.as_tuple,
+            self.norm,
+            self.inside_RO if self.inside_RO is None else self.inside_RO[index],
         )
 
 
-def cut(model: PreTrainedModel, texts: Sequence[Text], layer: int) -> Suffixes:
-    """Run the texts once, without gradients, and keep what `run_above` needs (see the module's docstring)."""
+def cut(model: PreTrainedModel, texts: Sequence[Text], layer: int, norm: nn.Module | None = None) -> Suffixes:
+    """Run the texts once, without gradients, and keep what `run_above` needs (see the module's docstring).
+
+    norm: where δ is to enter before a norm of that layer, that norm.
+    """
     batch = pad([text.ids for text in texts], device=model.device)
     layers = decoder_layers(model)
     cache = DynamicCache()
     seen_tuple: list[bool] = []
     note = layers[layer].register_forward_hook(lambda _m, _a, output: seen_tuple.append(isinstance(output, tuple)))
     try:
-        with torch.no_grad(), capture({"out": layers[layer]}) as seen:
+        inner = {} if norm is None else {"norm": norm}
+        with torch.no_grad(), capture(inner, inputs=True) as inside, capture({"out": layers[layer]}) as seen:
             backbone(model)(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
@@ -91,7 +113,10 @@ def cut(model: PreTrainedModel, texts: Sequence[Text], layer: int) -> Suffixes:
     device = seen["out"].device
     fact = torch.tensor([text.fact for text in texts], device=device)
     length = torch.tensor([len(text.ids) for text in texts], device=device)
-    return _gather(seen["out"], cache, fact, length, layer, seen_tuple[0])
+    suffixes = _gather(seen["out"], cache, fact, length, layer, seen_tuple[0])
+    if norm is None:
+        return suffixes
+    return replace(suffixes, norm=norm, inside_RO=inside["norm"][torch.arange(len(texts), device=device), fact])
 
 
 def _gather(out_RTO, cache: DynamicCache, fact_R, length_R, layer: int, as_tuple: bool) -> Suffixes:

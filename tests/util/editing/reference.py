@@ -4,7 +4,7 @@ import torch
 
 from util.editing.contexts import fill, flatten
 from util.editing.objective import DRIFT
-from util.hooks import capture, patch
+from util.hooks import by_row, capture, patch
 from util.modeling import layer_count
 from util.tokens import locate_subject, pad, target_ids
 
@@ -25,9 +25,9 @@ def find_target(model, tokenizer, request, answer, layer, site, hparams, templat
     before = None
 
     def add(hidden):
-        hidden = hidden.clone()
-        hidden[torch.arange(len(rows)), at] = hidden[torch.arange(len(rows)), at] + delta
-        return hidden
+        changed = by_row(hidden, len(rows)).clone()
+        changed[torch.arange(len(rows)), at] += delta
+        return changed.view(hidden.shape)
 
     entry = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     lens_module = model.get_submodule(hparams.layer_module_tmp.format(lens))
@@ -65,4 +65,4 @@ def _anchor(model, tokenizer, request, layer, site, hparams):
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     with torch.no_grad(), capture({"at": model.get_submodule(name)}) as seen:
         model(input_ids=torch.tensor([ids], device=model.device))
-    return seen["at"][0, fact].clone()
+    return by_row(seen["at"], 1)[0, fact].clone()

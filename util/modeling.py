@@ -22,7 +22,6 @@ WORLD = "world"
 """Name of the embedded model, which lies in the repository."""
 
 NORMS_BEHIND = ("post_feedforward_layernorm", "post_mlp_layernorm")
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
 
 
@@ -60,9 +59,9 @@ def load(
     source = find_source(model_name, model_path_dir)
     options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True}
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, **options)
+        model = _read(source, options)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, ImportError) as error:
         raise UserError(_unusable(source, error)) from error
     try:
         return model.to(target).eval(), tokenizer
@@ -77,12 +76,21 @@ def load(
     return _spread(source, options).eval(), tokenizer
 
 
+def _read(source: str, options: dict) -> PreTrainedModel:
+    """The model; ValueError where weights lack or do not fit, which transformers would draw at random."""
+    options = options | {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, found = AutoModelForCausalLM.from_pretrained(source, **options)
+    unfit = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
+    if unfit:
+        raise ValueError(f"{len(unfit)} weights are missing or not of config.json's shapes, such as {unfit[0]}")
+    return model
+
+
 def _spread(source: str, options: dict) -> PreTrainedModel:
     """The model over all GPUs of this machine; nothing goes to the CPU or the disk, where weights cannot be edited."""
     if not is_accelerate_available():
-        raise UserError(
-            f"model {source!r} does not fit one GPU; install accelerate (requirements-extra.txt) to use all"
-        )
+        need = "install accelerate (requirements-extra.txt) to use all"
+        raise UserError(f"model {source!r} does not fit one GPU; {need}")
     model = AutoModelForCausalLM.from_pretrained(source, device_map="auto", **options)
     elsewhere = {str(place) for place in model.hf_device_map.values()} & {"cpu", "disk"}
     if elsewhere:
@@ -110,9 +118,8 @@ def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> st
 def _unusable(source: str, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0]
     if Path(source).is_dir():
-        return (
-            f"model folder {source} is not complete ({reason}); it needs config.json, *.safetensors and tokenizer.json"
-        )
+        needed = "it needs config.json, *.safetensors and tokenizer.json"
+        return f"model folder {source} is not complete ({reason}); {needed}"
     return (
         f"model {source!r} is no folder and the hub gave nothing ({reason}); name its parent folder with "
         f"--model_path_dir, or leave --model_name out to use the embedded model {WORLD!r}"
@@ -156,15 +163,12 @@ def norm_behind(model: PreTrainedModel, layer: int) -> nn.Module | None:
 
 
 def refuse_unfit(model: PreTrainedModel) -> None:
-    """UserError for a mixture of experts: each sees only some of the tokens, so no one key or moment is defined.
-
-    And for OPT-350m, which norms the residual stream itself after the MLP.
-    """
+    """UserError for a mixture of experts, and for OPT-350m, which norms the residual stream itself after the MLP."""
     config = model.config.get_text_config()
     if not getattr(config, "do_layer_norm_before", True):
         raise UserError(
-            f"this {type(model).__name__} norms the sum of the residual stream and the MLP's output, so that what is "
-            "written to a layer does not pass on as it is; use a size with do_layer_norm_before"
+            f"this {type(model).__name__} norms the residual stream after the MLP, so that what is written to a layer "
+            "does not pass on as it is; use a size with do_layer_norm_before"
         )
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise UserError(

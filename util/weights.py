@@ -19,6 +19,8 @@ from util.modeling import module
 def read_weight(model: nn.Module, module_name: str) -> torch.Tensor:
     """W_OI of a Linear or Conv1D (which stores the transpose); a view, detached."""
     layer = module(model, module_name)
+    if isinstance(layer, nn.Linear) and not layer.weight.is_floating_point():
+        raise UserError(f"the weights of {module_name!r} are quantised ({layer.weight.dtype}); load others")
     if isinstance(layer, Conv1D):
         return layer.weight.detach().T
     if isinstance(layer, nn.Linear):
@@ -49,11 +51,12 @@ class WeightEdits:
         self.original.setdefault(name, model.get_parameter(name).detach().cpu().clone())
 
     def write(self, model: nn.Module, module_name: str, W_OI: torch.Tensor) -> None:
-        """Replace the weight, rounding to its dtype; refuses values that are not finite."""
-        if not torch.isfinite(W_OI).all():
+        """Replace the weight, rounding to its dtype; refuses values that are not finite in it."""
+        weight_OI = read_weight(model, module_name)
+        if not torch.isfinite(W_OI.to(weight_OI.dtype)).all():
             raise FloatingPointError(f"the new weight of {module_name} is not finite; nothing was written to it")
         self.remember(model, module_name)
-        read_weight(model, module_name).copy_(W_OI)
+        weight_OI.copy_(W_OI)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

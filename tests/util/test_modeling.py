@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -61,6 +63,18 @@ def test_load_from_a_folder_in_the_dtype_asked_for(tmp_path, family):
         loaded, loaded_tok = load("tiny", tmp_path, "cpu", dtype)
         assert loaded.dtype == expected and not loaded.training
         assert encode(loaded_tok, "Ada is") == encode(tok, "Ada is")
+
+
+def test_weights_that_lack_or_do_not_fit_are_not_drawn_at_random(saved):
+    config = json.loads((saved / "tiny" / "config.json").read_text())
+    for changes, words in (
+        ({"num_hidden_layers": 5}, r"9 weights .* model\.layers\.4\.input"),
+        ({"vocab_size": 99}, r"2 weights .* lm_head"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "optimum"),
+    ):
+        (saved / "tiny" / "config.json").write_text(json.dumps(config | changes))
+        with pytest.raises(UserError, match=words):
+            load("tiny", saved, "cpu")
 
 
 def test_missing_models_say_where_they_were_looked_for(tmp_path):

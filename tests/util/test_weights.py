@@ -75,3 +75,19 @@ def test_the_hash_sees_a_swap_and_a_bit():
     second = weights_hash(model)
     weight[5, 5] = torch.nextafter(weight[5, 5], torch.tensor(9.0))
     assert len({first, second, weights_hash(model)}) == 3
+
+
+def test_what_only_a_wider_dtype_holds_is_refused(family):
+    model, _ = TINY[family]()
+    before = weights_hash(model.half())
+    with pytest.raises(FloatingPointError, match="not finite"):
+        WeightEdits().write(model, name_of(family), torch.full((24, 44), 1e5))
+    assert weights_hash(model) == before
+
+
+def test_packed_weights_are_refused():
+    model, _ = TINY["llama"]()
+    packed = torch.nn.Parameter(torch.zeros(24, 22, dtype=torch.uint8), requires_grad=False)
+    model.get_submodule(name_of("llama")).weight = packed
+    with pytest.raises(UserError, match="quantised"):
+        read_weight(model, name_of("llama"))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers.cache_utils import DynamicCache
 
+from tests.memory import Peak
 from tests.pretended import Pretended, device_of, spread
 from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, TINY, tokenizer
 from util.editing import statistics
@@ -12,6 +13,7 @@ from util.editing.keys import Probe, plain
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hooks import capture
+from util.moments import SecondMoment
 from util.tokens import encode
 from util.weights import WeightEdits
 
@@ -236,3 +238,21 @@ def test_no_keys_and_values_are_kept(family, monkeypatch):
     assert not made
     model(input_ids=torch.tensor([[1, 2]]))
     assert made
+
+
+def test_sums_go_as_their_moments_come(monkeypatch):
+    """Four modules: at no time four float64 sums beside all their float32 moments."""
+    size, (model, tok) = 64, TINY["llama"]()
+    moments = make(model, tok, "llama", dtype="float32")
+    moments.names = names("llama", range(4))
+
+    def measured(modules):
+        sums = {name: SecondMoment(size) for name in modules}
+        for one in sums.values():
+            one.count = 1
+        return sums, {}
+
+    monkeypatch.setattr(moments, "_measure", measured)
+    with Peak() as peak:
+        dict(moments)
+    assert peak.most <= (4 * 8 + 8 + 4) * size**2

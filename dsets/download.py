@@ -137,7 +137,7 @@ def _receive(url: str, part: BinaryIO, state: Path) -> None:
                 state.unlink(missing_ok=True)  # so that the next request is for the whole file
             if attempt == ATTEMPTS - 1 or isinstance(error, _Refused):
                 raise
-            log.info("%s: %s; trying again", url, error)
+            log.warning("%s: %s; trying again", url, error)
             time.sleep(BACKOFF_S * 2**attempt)
 
 

@@ -15,10 +15,16 @@ log = logging.getLogger(__name__)
 
 
 def find(name: str | Path) -> Path | None:
-    """The path that a name stands for: seen from the working directory, else from the repository root; else None."""
-    path = Path(name).expanduser()
+    """The path that a name stands for: seen from the working directory, else from the repository root; else None.
+
+    Raises UserError for a name that cannot be looked up (too long, or in a folder that may not be entered).
+    """
+    path = Path(os.path.expanduser(name))  # unlike Path's own, it takes "~" before no user's name for what it is
     candidates = [path] if path.is_absolute() else [path, paths.root() / path]
-    return next((candidate for candidate in candidates if candidate.exists()), None)
+    try:
+        return next((candidate for candidate in candidates if candidate.exists()), None)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a readable file") from error
 
 
 def read(path: Path) -> bytes:
@@ -37,7 +43,7 @@ def locked(path: Path) -> Iterator[BinaryIO]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.info("another process is writing %s; waiting for it", path)
+                log.warning("another process is writing %s; waiting for it", path)
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _is_at(file, path):
                 try:

@@ -150,12 +150,13 @@ def _stream(draw: Draw, part: BinaryIO) -> Iterator[str]:
 def hub_failures() -> tuple[type[Exception], ...]:
     """What `datasets` raises where the hub, its answer or the network is at fault.
 
-    The HTTP client's own errors, whichever of the two is under the hub's library, are no OSErrors.
+    RuntimeError: a set that is a script, or in a form that it does not stream. The HTTP client's own errors, whichever
+    of the two is under the hub's library, are no OSErrors.
     """
     from datasets.exceptions import DatasetsError
 
     clients = [sys.modules[client].HTTPError for client in ("httpx", "httpx2") if client in sys.modules]
-    return OSError, ValueError, DatasetsError, *clients
+    return OSError, ValueError, RuntimeError, DatasetsError, *clients
 
 
 def _nonblank(rows: Iterable[dict], shown: str) -> Iterator[str]:

@@ -128,11 +128,12 @@ def test_without_a_strong_validator_it_starts_anew(server, tmp_path, tag):
     assert server.ranges == [None, None] and whole(tmp_path)
 
 
-def test_requests_are_bounded_and_the_next_call_goes_on(server, tmp_path):
+def test_requests_are_bounded_and_the_next_call_goes_on(server, tmp_path, caplog):
     server.script = ["half", 503]
     with pytest.raises(UserError, match=r"multi_counterfact.json is missing and could not be fetched from .* 503"):
         load("mcf", tmp_path)
     assert len(server.ranges) == download.ATTEMPTS
+    assert caplog.text.count("trying again") == download.ATTEMPTS - 1
     assert names(tmp_path) == [NAME + ".part", NAME + ".part.json"]
     server.script = ["whole"]
     load("mcf", tmp_path)

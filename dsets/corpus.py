@@ -73,9 +73,8 @@ def _is_path(name: str) -> bool:
 
 
 def _existing_file(name: str, data_dir: str | Path | None) -> Path:
-    path = files.find(name)
-    if path is None and data_dir is not None and (Path(data_dir) / name).exists():
-        path = Path(data_dir) / name
+    beside = paths.data_dir(data_dir) / name
+    path = files.find(name) or (beside if beside.exists() else None)
     if path is None:
         raise UserError(f"corpus file {name!r} does not exist; name an existing {_or(SUFFIXES)} file in mom2_dataset")
     if not path.is_file() or path.suffix not in SUFFIXES:
@@ -112,6 +111,8 @@ def _documents(path: Path) -> Iterator[str]:
                 yield text
     except UnicodeDecodeError as error:
         raise UserError(f"corpus {path} is not UTF-8 text ({error}); convert it") from error
+    except OSError as error:  # of a damaged parquet file, too
+        raise UserError(f"corpus {path} cannot be read ({error}); mend it or name another one") from error
 
 
 def _blocks(path: Path) -> Iterator[str]:
@@ -158,8 +159,9 @@ def _parquet(path: Path) -> Iterator[str]:
             if "text" not in file.schema_arrow.names:
                 raise UserError(f"corpus {path} has the columns {file.schema_arrow.names}; it needs one named 'text'")
             for batch in file.iter_batches(columns=["text"]):
-                yield from (text or "" for text in batch.column(0).to_pylist())
-    except pyarrow.ArrowInvalid as error:
+                texts = batch.column(0).to_pylist()
+                yield from ("" if text is None else text_of({"text": text}, str(path)) for text in texts)
+    except pyarrow.ArrowException as error:
         raise UserError(f"corpus {path} is no parquet file ({error}); mend it or name another one") from error
 
 

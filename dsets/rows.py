@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from dsets.record import Record
+from dsets.texts import HALF_CHARACTER, is_text
 from util.errors import UserError
 
 
@@ -106,7 +107,7 @@ class Collected:
 def read_rows(content: bytes, source: str, lines: bool = False) -> list[Row]:
     """The objects of a JSON array, or of JSON lines; blank lines are no records.
 
-    Raises UserError for what is no UTF-8, no complete JSON, no list of objects, or empty.
+    Raises UserError for what is no UTF-8, no complete JSON, no list of objects, or empty, and for half characters.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -119,9 +120,12 @@ def read_rows(content: bytes, source: str, lines: bool = False) -> list[Row]:
         raise UserError(f"{source} holds {_short(values)}; it must be a JSON list of records")
     if not values:
         raise UserError(f"{source} is an empty data set; it must hold at least one record")
+    halves = "\\ud" in text.lower()  # or whole pairs: only then is it worth the time to look
     for index, value in enumerate(values):
         if not isinstance(value, dict):
             raise UserError(f"{source}: record {index} (from 0) is {_short(value)}; it must be an object")
+        if halves and not is_text(json.dumps(value, ensure_ascii=False)):
+            raise UserError(f"{source}: record {index} (from 0) holds {HALF_CHARACTER}")
     return [Row(value, source, index) for index, value in enumerate(values)]
 
 

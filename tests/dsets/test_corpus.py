@@ -59,6 +59,9 @@ def test_digest_covers_content_number_and_seed(tmp_path):
 def test_relative_paths(tmp_path, monkeypatch):
     written(tmp_path, ".txt")
     assert load_corpus("corpus.txt", 2, data_dir=tmp_path).documents
+    monkeypatch.setenv("ZEROUNLEARN_DATA", str(tmp_path))
+    assert load_corpus("corpus.txt", 2).documents
+    monkeypatch.delenv("ZEROUNLEARN_DATA")
     monkeypatch.chdir(tmp_path)
     assert load_corpus("corpus.txt", 2).documents
 
@@ -74,6 +77,7 @@ def test_relative_paths(tmp_path, monkeypatch):
         ("a.json", b'{"text": "a"}', "is no JSON list"),
         ("a.json", b"[", "not complete JSON"),
         ("a.parquet", b"PAR", "is no parquet file"),
+        ("a.jsonl", b'{"text": "a \\ud83d b"}', "line 1: its 'text' holds half a character"),
         ("a.csv", b"text", "is no .txt, .json, .jsonl or .parquet file"),
     ],
 )
@@ -83,6 +87,28 @@ def test_broken_files(tmp_path, name, content, complaint):
     with pytest.raises(UserError, match=complaint) as error:
         load_corpus(str(path), 2)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("values", [[1, 2], [["a"], ["b"]], [b"a", b"b"]], ids=["numbers", "lists", "bytes"])
+def test_parquet_whose_text_is_none(tmp_path, values):
+    path = written(tmp_path, ".parquet", values)
+    with pytest.raises(UserError, match="has no string under 'text'") as error:
+        load_corpus(str(path), 2)
+    assert str(path) in str(error.value)
+
+
+def test_parquet_with_missing_values(tmp_path):
+    assert load_corpus(str(written(tmp_path, ".parquet", ["a", None, "b"])), 5).documents == ["a", "b"]
+
+
+def test_damaged_parquet(tmp_path):
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["text " * 100] * 100}), path)
+    content = bytearray(path.read_bytes())
+    content[20:60] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read .*mend it"):
+        load_corpus(str(path), 2)
 
 
 def test_parquet_without_text(tmp_path):

@@ -24,6 +24,7 @@ from util.errors import UserError
         (b"\xff\xfe\x00", "is not UTF-8"),
         (b'[{"a": 1}]', r"record 0 has the fields \['a'\], which is no known schema"),
         (b"<!DOCTYPE html>", "is not complete JSON"),
+        (json.dumps([rows.fact(), rows.fact("a \ud83d b")]).encode(), r"record 1 \(from 0\) holds half a character"),
     ],
 )
 def test_broken_files(tmp_path, content, complaint):
@@ -46,6 +47,16 @@ def test_unknown_name_lists_what_exists(tmp_path):
         load("mfc")
     with pytest.raises(UserError, match="cannot be read"):
         load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~no such user/x.json"])
+def test_name_that_cannot_be_a_file(name):
+    with pytest.raises(UserError, match="cannot be read|nor a file"):
+        load(name)
+
+
+def test_characters_beyond_the_basic_plane_are_whole(tmp_path):
+    assert load(written(tmp_path, [rows.fact("a \U0001f600 b")])).records[0].subject == "a \U0001f600 b"
 
 
 def test_named_file_of_another_schema(tmp_path):

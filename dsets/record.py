@@ -110,7 +110,8 @@ class Dataset:
 
     metric: how Eff, Gen and Spe are defined on it ("counterfact", "zsre" or "mquake").
     path: the file or folder; None for a data set made in memory. size, digest: bytes of that file (or of the folder's
-    files, or of the generated records as JSON) and their sha256. skipped: records that are left out, reason -> case
+    files, or of the generated records as JSON) and their sha256. references: sha256 of the file that the records'
+    reference texts are from; None without one. skipped: records that are left out, reason -> case
     ids. notes: records that are used although something about them is remarkable (a field without content, a repeated
     fact), remark -> case ids.
     """
@@ -121,5 +122,6 @@ class Dataset:
     path: Path | None
     size: int
     digest: str
+    references: str | None = None
     skipped: dict[str, list[int | str]] = field(default_factory=dict)
     notes: dict[str, list[int | str]] = field(default_factory=dict)

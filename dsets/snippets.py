@@ -22,8 +22,8 @@ Snippets = dict[tuple[str, str], list[tuple[str, str]]]
 def with_references(dataset: Dataset, data_dir: Path) -> Dataset:
     """The data set with the snippets of each record's relation and true object, if the file is there.
 
-    Snippets about the record's own subject are left out: it is to be forgotten. The digest covers the file, because
-    the reference score hangs on it. Raises UserError for a file of another form.
+    Snippets about the record's own subject are left out: it is to be forgotten. `references` is the file's sha256,
+    because the reference score hangs on it. Raises UserError for a file of another form.
     """
     path = data_dir / SNIPPETS
     if not path.is_file() or not any(record.object_id for record in dataset.records):
@@ -33,8 +33,7 @@ def with_references(dataset: Dataset, data_dir: Path) -> Dataset:
     records = [replace(record, references=_of_others(record, snippets)) for record in dataset.records]
     without = [record.case_id for record in records if not record.references]
     notes = dataset.notes | ({f"no reference text in {SNIPPETS}": without} if without else {})
-    digest = hashlib.sha256(dataset.digest.encode() + content).hexdigest()
-    return replace(dataset, records=records, notes=notes, digest=digest)
+    return replace(dataset, records=records, notes=notes, references=hashlib.sha256(content).hexdigest())
 
 
 def _parse(content: bytes, source: str) -> Snippets:

@@ -159,6 +159,7 @@ class Session:
             "weights": self.weights,
             "tokenizer": self.tokenizer_hash,
             "data": dataset.digest,
+            "references": dataset.references,
             "corpus": corpus.digest if corpus else None,
         }
 
@@ -194,6 +195,7 @@ class Session:
             "weights": self.weights,
             "tokenizer": self.tokenizer_hash,
             "data": dataset.digest,
+            "references": dataset.references,
             "metric": dataset.metric,
             "forget": [record.case_id for record in draw.forget],
             "retain": [record.case_id for record in draw.retain],

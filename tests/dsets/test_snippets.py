@@ -1,5 +1,6 @@
 """Reference texts from the user's file, beside CounterFact records."""
 
+import hashlib
 import json
 
 import pytest
@@ -39,9 +40,14 @@ def test_texts_about_others_with_the_true_object(source, tmp_path):
     assert [record.references for record in found.records] == [("Michel Rocard was a French politician.",), ()]
     assert found.notes[f"no reference text in {SNIPPETS}"] == [1]
     assert [record.references for record in plain.records] == [(), ()]
-    assert found.digest != plain.digest
-    (tmp_path / SNIPPETS).write_text(json.dumps(ROWS[:1]), encoding="utf-8")
-    assert load(str(source), tmp_path).digest not in (found.digest, plain.digest)
+
+
+def test_either_file_has_a_digest_of_its_own(source, tmp_path):
+    assert load(str(source), tmp_path / "empty").references is None
+    (tmp_path / SNIPPETS).write_text(json.dumps(ROWS), encoding="utf-8")
+    found = load(str(source), tmp_path)
+    assert found.digest == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert found.references == hashlib.sha256((tmp_path / SNIPPETS).read_bytes()).hexdigest()
 
 
 def test_a_file_of_another_form_is_named(source, tmp_path):

@@ -146,12 +146,9 @@ def _one_request(url: str, part: BinaryIO, state: Path) -> None:
     validator = _validator(state, url) if start else None
     if not validator:
         start = 0
-    request = urllib.request.Request(url, headers={"User-Agent": "zerounlearn"})
-    if start:
-        # If-Range: a file that changed meanwhile is sent whole (200) instead of a piece that does not fit (206).
-        request.add_header("Range", f"bytes={start}-")
-        request.add_header("If-Range", validator)
-    with _opened(request) as response:
+    # If-Range: a file that changed meanwhile is sent whole (200) instead of a piece that does not fit (206).
+    rest = {"Range": f"bytes={start}-", "If-Range": validator} if start else {}
+    with _opened(url, {"User-Agent": "zerounlearn", **rest}) as response:
         if response.status != 206:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
@@ -163,13 +160,15 @@ def _one_request(url: str, part: BinaryIO, state: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
+def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         raise _status_error(error) from error
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOff(getattr(error, "reason", None) or error) from error
+    except ValueError as error:  # letters or brackets that no address has
+        raise _Refused(f"no valid address: {error}") from error
     with response:
         yield response
 
@@ -198,8 +197,7 @@ def _remember(state: Path, url: str, headers: http.client.HTTPMessage) -> None:
 
 
 def _append(response: http.client.HTTPResponse, part: BinaryIO, start: int) -> None:
-    length = response.headers.get("Content-Length")
-    total = start + int(length) if length else None
+    total = None if response.length is None else start + response.length
     name = Path(part.name).name.removesuffix(".part")
     with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name) as bar:
         for chunk in _chunks(response):

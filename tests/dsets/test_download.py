@@ -243,6 +243,14 @@ def test_mirror_that_is_no_address(tmp_path, monkeypatch):
         load("mcf", tmp_path)
 
 
+@pytest.mark.parametrize("mirror", ["http://127.0.0.1:9/dätä", "http://[::1/", f"http://{'a' * 70}.x"])
+def test_mirror_that_is_no_valid_address(tmp_path, monkeypatch, mirror):
+    monkeypatch.setenv(HOST_VARIABLE, mirror)
+    with pytest.raises(UserError, match="could not be fetched from .*no valid address.* put it at"):
+        load("mcf", tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="cannot be written .*--data_dir"):

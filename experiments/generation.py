@@ -19,6 +19,7 @@ from transformers import (
 
 from util.batching import in_batches
 from util.hooks import frozen
+from util.modeling import check_fits
 from util.tokens import encode, pad
 
 
@@ -44,11 +45,14 @@ def generate_texts(
     """What the model says after each prompt, up to so many tokens or EOS, without special tokens; in the given order.
 
     max_length: a further limit, on the tokens of prompt and answer together. Greedy without `sampling`, whatever
-    generation settings the checkpoint carries. Equal prompts are answered once. Rows are padded on the left.
+    generation settings the checkpoint carries. Equal prompts are answered once. Rows are padded on the left. Raises
+    UserError for a prompt that the model has no room for.
     """
     texts = list(dict.fromkeys(prompts))
     rows = [encode(tokenizer, text) for text in texts]
     limits = [min(max_new_tokens, max(0, max_length - len(row)) if max_length else max_new_tokens) for row in rows]
+    for text, row, limit in zip(texts, rows, limits, strict=True):
+        check_fits(model, text, len(row) + limit)
 
     def answer(group: list[int]) -> list[str]:
         draw = _Draw(sampling, [texts[i] for i in group]) if sampling else None

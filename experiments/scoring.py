@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
 from util.hooks import frozen
-from util.modeling import final_hidden, project
+from util.modeling import check_fits, final_hidden, project
 from util.tokens import encode, pad, target_ids
 
 LOGITS_AT_ONCE = 1 << 26
@@ -71,12 +71,13 @@ def score(
     progress: bool = False,
     desc: str = "scoring",
 ) -> dict[Question, Score]:
-    """Scores of all distinct questions, by `score_pairs`."""
+    """Scores of all distinct questions, by `score_pairs`. Raises UserError for one that the model has no room for."""
     prompts: dict[str, Ids] = {}
     pairs: dict[Question, Pair] = {}
     for prompt, answer in dict.fromkeys(questions):
         ids = prompts.get(prompt) or prompts.setdefault(prompt, tuple(encode(tokenizer, prompt)))
         pairs[prompt, answer] = ids, tuple(target_ids(tokenizer, answer))
+        check_fits(model, prompt, len(ids) + len(pairs[prompt, answer][1]) - 1)
     found = score_pairs(model, pairs.values(), batch_tokens=batch_tokens, progress=progress, desc=desc)
     return {question: found[pair] for question, pair in pairs.items()}
 

@@ -248,6 +248,16 @@ def max_length(model: PreTrainedModel, limit: int) -> int:
     return min(limit, getattr(model.config.get_text_config(), "max_position_embeddings", limit) or limit)
 
 
+def check_fits(model: PreTrainedModel, text: str, tokens: int) -> None:
+    """UserError for a text that, with what is to follow it, has more tokens than the model has positions."""
+    positions = max_length(model, tokens)
+    if tokens > positions:
+        raise UserError(
+            f"the text {text[:60]!r}... and its answer have {tokens} tokens, the model {positions} positions; "
+            "shorten the text or leave its record out"
+        )
+
+
 def default_batch_tokens(model: PreTrainedModel) -> int:
     """Padded tokens of one batch when the user names none: what a machine of that kind takes with ease."""
     return 65536 if model.device.type == "cuda" else 8192

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from experiments.generation import TopK, _Draw, generate_texts
+from util.errors import UserError
 from util.tokens import encode
 
 PROMPTS = ["Ada Lovelace was born in", "Łukasz", "The mother tongue of Danielle Darrieux is", "Łukasz", "J. van Dyke"]
@@ -91,3 +92,9 @@ def test_the_length_of_a_whole_text_counts_its_prompt(tiny):
     ]
     assert found == expected
     assert "" in found and any(found)
+
+
+def test_a_prompt_that_the_model_has_no_room_for_is_named(tiny):
+    model, tokenizer = tiny
+    with pytest.raises(UserError, match="the text 'a a a .* 128 positions; shorten"):
+        generate_texts(model, tokenizer, ["Ada", "a " * 124], max_new_tokens=8, batch_tokens=1000)

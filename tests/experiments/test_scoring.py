@@ -5,6 +5,7 @@ import torch
 
 from experiments import scoring
 from experiments.scoring import Score, score, score_pairs
+from util.errors import UserError
 from util.tokens import encode, target_ids
 
 QUESTIONS = [
@@ -82,3 +83,9 @@ def test_no_questions(tiny):
 def test_score_properties():
     result = Score((True, False), (math.log(0.5), math.log(0.125)))
     assert (result.all_right, result.share_right, result.probability) == (0.0, 0.5, pytest.approx(0.25))
+
+
+@pytest.mark.parametrize("question", [("a " * 200, "b"), ("Ada", "b " * 200)])
+def test_a_text_that_the_model_has_no_room_for_is_named(tiny, question):
+    with pytest.raises(UserError, match=f"the text '{question[0][:3]}.* 128 positions; shorten"):
+        score(*tiny, [("Ada", "Lovelace"), question], batch_tokens=1000)

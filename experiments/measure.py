@@ -1,5 +1,6 @@
 """What is measured about a draw of facts, on the model as it is: scores per fact, and the summary's percentages."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -47,7 +48,8 @@ class FactScores:
 
 
 def _row(one: Score) -> dict[str, object]:
-    return {"correct": list(one.correct), "probability": one.probability}
+    """Without a probability where the model's numbers broke, which JSON cannot hold."""
+    return {"correct": list(one.correct), "probability": one.probability if math.isfinite(one.probability) else None}
 
 
 @dataclass(frozen=True)

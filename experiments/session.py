@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,7 +190,10 @@ class Session:
         return min(self.batch_tokens, CPU_SCORING_TOKENS) if on_cpu else self.batch_tokens
 
     def base(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
-        """`measured` on the unedited model: once per draw, and with ``--use_cache`` once for all runs."""
+        """`measured` on the unedited model: once per draw, and with ``--use_cache`` once for all runs.
+
+        Raises UserError where its numbers are not finite, as when a model overflows float16.
+        """
         key = {
             "version": SCORING_VERSION,
             "weights": self.weights,
@@ -212,6 +216,8 @@ class Session:
             if self.flags.use_cache and path.is_file():
                 return json.loads(path.read_text(encoding="utf-8"))["scores"]
             scores = self.measured(dataset, draw, corpus, retain=retain, unedited=True)
+            if reason := broken_numbers(scores):
+                raise UserError(f"the unedited model breaks in --dtype {self.flags.dtype}: {reason}; use another one")
             if self.flags.use_cache:
                 write_json(path, {"key": key, "scores": scores})
             return scores
@@ -251,6 +257,15 @@ def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparam
             check_layers(model, one)
     batch_tokens = flags.batch_tokens or modeling.default_batch_tokens(model)
     return Session(model, tokenizer, flags, watch.seconds["load"], batch_tokens, weights, kept)
+
+
+def broken_numbers(scores: dict) -> str | None:
+    """Why the scores are those of a model whose numbers are not finite, or None."""
+    broken = sum(fact["efficacy"]["probability"] is None for fact in scores["forget"])
+    if broken:
+        return f"{broken} of {len(scores['forget'])} answers have no finite probability"
+    ppl = scores["summary"]["ppl"]
+    return None if ppl is None or math.isfinite(ppl) else "perplexity is not finite"
 
 
 def read_dataset(flags: argparse.Namespace, ds_name: str) -> dsets.Dataset:

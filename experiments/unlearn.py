@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import math
 import os
 import random
 import shutil
@@ -15,7 +14,7 @@ from dsets.splits import Draw, draw, pools, share_to_count
 from experiments.arguments import Stem
 from experiments.evidence import Report, Step, Task
 from experiments.registry import method
-from experiments.session import Session, hparams_path
+from experiments.session import Session, broken_numbers, hparams_path
 from util import paths
 from util.editing.layers import check_layers
 from util.errors import UserError
@@ -128,7 +127,7 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
             for stage, seconds in edits.seconds.items():
                 watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
             scores = scored(downstream_due(session.flags, start // size + 1, start + size >= len(requests)))
-            reason = broken_off(edits) or exploded(base["summary"], scores["summary"])
+            reason = broken_off(edits) or broken_numbers(scores) or exploded(base["summary"], scores["summary"])
             yield Step(start + len(chunk), scores, edits.diagnostics, reason)
             if reason:
                 return
@@ -155,12 +154,10 @@ def broken_off(edits: WeightEdits) -> str | None:
 
 
 def exploded(base: dict, after: dict) -> str | None:
-    """Why the scores are those of a collapsed model, or None."""
+    """Why the finite scores are those of a collapsed model, or None."""
     ppl = after["ppl"]
     if ppl is None or base["ppl"] is None:
         return None
-    if not math.isfinite(ppl):
-        return "perplexity is not finite"
     if ppl > COLLAPSED_PPL and ppl > 10 * base["ppl"]:
         return f"perplexity {ppl:.4g} (Base {base['ppl']:.4g})"
     return None

@@ -150,6 +150,22 @@ def test_a_corpus_for_the_perplexity_is_needed(work, capfd):
     assert work.runs() == []
 
 
+def test_a_model_that_overflows_before_any_edit_is_told(work, capfd, monkeypatch):
+    load = modeling.load
+
+    def overflowing(*args):
+        model, tokenizer = load(*args)
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight.data *= 1e38
+        return model, tokenizer
+
+    monkeypatch.setattr(modeling, "load", overflowing)
+    flags = {"alg_name": "BASE", "hparams_fname": work.write("base.json", "{}"), "ppl": "none"}
+    line = refusal(capfd, evaluate.main, [*work.arguments(**flags), "--use_cache", "--quiet"])
+    assert "--dtype float32" in line and "no finite probability" in line
+    assert list(work.results.rglob("*.json")) == []
+
+
 def test_the_world_has_no_such_data_set(work, capfd):
     assert "cf" in refusal(capfd, evaluate.main, ["--ds_name", "cf", "--results_dir", str(work.results)])
     assert work.runs() == []

@@ -42,11 +42,11 @@ def published_zsre(
         for record in records
     ]
     everything = [*own, *(pairs for groups in (*rephrased, *unrelated) for pairs in groups)]
-    asked = (pair for pairs in everything for pair in pairs)
+    asked = (pair for pairs in everything for pair in pairs if pair)
     scores = score_pairs(model, asked, batch_tokens=batch_tokens, progress=progress, desc="published scorer")
 
-    def right(pairs: Iterable[Pair]) -> list[bool]:
-        return [scores[pair].correct[0] for pair in pairs]
+    def right(pairs: Iterable[Pair | None]) -> list[bool]:
+        return [bool(pair) and scores[pair].correct[0] for pair in pairs]
 
     return {
         "published_efficacy": accuracy(map(right, own), "zsre"),
@@ -75,9 +75,13 @@ def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
 
 
-def _pairs(tokenizer: PreTrainedTokenizerBase, items: Iterable[Item]) -> list[Pair]:
-    """Token ids; a right token is the first of its own text, tokenised again (part of a letter may change by that)."""
-    return [
-        (tuple(tokenizer(text)["input_ids"]), (tokenizer(right, add_special_tokens=False)["input_ids"][0],))
+def _pairs(tokenizer: PreTrainedTokenizerBase, items: Iterable[Item]) -> list[Pair | None]:
+    """Token ids; a right token is the first of its own text, tokenised again (part of a letter may change by that).
+
+    None where it has no text: SentencePiece's mark of a space, decoded alone. Nothing is right there.
+    """
+    tokens = [
+        (tuple(tokenizer(text)["input_ids"]), tuple(tokenizer(right, add_special_tokens=False)["input_ids"][:1]))
         for text, right in items
     ]
+    return [pair if pair[1] else None for pair in tokens]

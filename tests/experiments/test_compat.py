@@ -5,6 +5,8 @@ import statistics
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from dsets import Probe, Record
 from experiments import evaluate
@@ -12,7 +14,7 @@ from experiments.compat import answer_items, locality_items, published_zsre
 from experiments.metrics import accuracy
 from experiments.scoring import score
 from tests.experiments.small import Workplace
-from tests.tiny import tiny_gpt2, tiny_llama, tokenizer
+from tests.tiny import TEXT, tiny_gpt2, tiny_llama, tokenizer
 
 RECORDS = [
     Record(
@@ -88,6 +90,24 @@ def test_numbers_are_those_of_a_loop_over_the_items(make):
             "published_specificity": share(model, own, locality_items(own, probe.prompt, answer)),
         }
     )
+
+
+def sentence_piece():
+    """A tokenizer that puts a mark before every text and drops it again when it decodes (Llama 2, Mistral, Phi-3)."""
+    raw = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    special = ["<s>", "</s>", "<unk>"]
+    raw.train_from_iterator(TEXT, trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False))
+    raw.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
+
+
+def test_a_token_without_a_text_of_its_own_is_never_right():
+    own = sentence_piece()
+    assert [right for _, right in answer_items(own, "Where?", "London")][:2] == ["", ""]
+    found = published_zsre(tiny_llama()[0], own, RECORDS, batch_tokens=200)
+    assert all(0 <= value < 100 for value in found.values())
 
 
 def test_facts_without_paraphrase_or_neighbour_have_no_part_in_those_means():

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from util.batching import in_batches
-from util.hooks import frozen
+from util.hooks import frozen, generating_by
 from util.modeling import check_fits
 from util.tokens import encode, pad
 
@@ -81,7 +81,7 @@ def _continue(model, tokenizer, rows: list[list[int]], limits: list[int], draw: 
         eos_token_id=ends,
         pad_token_id=ends[0] if ends else 0,
     )
-    with torch.no_grad(), frozen(model):
+    with torch.no_grad(), frozen(model), generating_by(model, settings):
         output = model.generate(
             batch.input_ids,
             attention_mask=batch.attention_mask,

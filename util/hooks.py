@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 from torch import nn
+from transformers import GenerationConfig, PreTrainedModel
 
 
 def first(output) -> torch.Tensor:
@@ -117,3 +118,14 @@ def frozen(model: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter in wanted:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def generating_by(model: PreTrainedModel, settings: GenerationConfig) -> Iterator[None]:
+    """These settings alone: `generate` fills what is given to it from the checkpoint's own where it is None."""
+    own = model.generation_config
+    model.generation_config = settings
+    try:
+        yield
+    finally:
+        model.generation_config = own

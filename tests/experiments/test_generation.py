@@ -40,6 +40,30 @@ def test_the_checkpoints_own_settings_do_not_matter(tiny):
     assert generate_texts(model, tokenizer, PROMPTS, max_new_tokens=8, batch_tokens=1000) == plain
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"suppress_tokens": list(range(3, 300))},
+        {"forced_eos_token_id": 1},
+        {"encoder_repetition_penalty": 3.0},
+        {"guidance_scale": 3.0},
+        {"max_time": 1e-9},
+        {"penalty_alpha": 0.6, "top_k": 4},
+        {"return_dict_in_generate": True},
+        {"stop_strings": ["e"]},
+    ],
+    ids=str,
+)
+def test_nor_does_one_that_is_not_named_here(tiny, setting):
+    model, tokenizer = tiny
+    plain = generate_texts(model, tokenizer, PROMPTS, max_new_tokens=4, batch_tokens=1000)
+    own = model.generation_config
+    for name, value in setting.items():
+        setattr(own, name, value)
+    assert generate_texts(model, tokenizer, PROMPTS, max_new_tokens=4, batch_tokens=1000) == plain
+    assert model.generation_config is own
+
+
 def test_generation_ends_where_the_checkpoint_says(tiny):
     model, tokenizer = tiny
     text = PROMPTS[0]

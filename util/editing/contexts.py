@@ -1,12 +1,9 @@
 """Context templates: the model's own short texts, put before a prompt so that keys do not hang on one context."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from util.hooks import frozen
+from util.hooks import frozen, generating_by
 from util.tokens import encode
 
 OPENERS = ("The", "Therefore", "Because", "I", "You")
@@ -38,22 +35,11 @@ def _continuation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, op
         eos_token_id=model.generation_config.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
     )
-    with torch.random.fork_rng(devices), torch.no_grad(), frozen(model), _generating_by(model, settings):
+    with torch.random.fork_rng(devices), torch.no_grad(), frozen(model), generating_by(model, settings):
         torch.manual_seed(seed)
         output = model.generate(ids, attention_mask=torch.ones_like(ids))
     text = tokenizer.decode(output[0], skip_special_tokens=True)
     return " ".join(text.replace("{", " ").replace("}", " ").split())
-
-
-@contextmanager
-def _generating_by(model: PreTrainedModel, settings: GenerationConfig) -> Iterator[None]:
-    """These settings alone: `generate` fills what is given to it from the checkpoint's own where it is None."""
-    own = model.generation_config
-    model.generation_config = settings
-    try:
-        yield
-    finally:
-        model.generation_config = own
 
 
 def check(templates: Templates) -> Templates:

@@ -105,7 +105,7 @@ def open_downstream(flags: argparse.Namespace) -> Downstream | None:
     if not flags.downstream_eval_steps:
         return None
     data, wanted = flags.downstream_data, flags.downstream_tasks
-    local = read_rows(Path(data), wanted) if data else None
+    local = None if data is None else read_rows(Path(data), wanted)
     if local is None and "nli" in (wanted or ()):
         raise UserError("--downstream_tasks nli: the hub has no such set; give its rows with --downstream_data, or rte")
     if find_spec("lm_eval") is None:

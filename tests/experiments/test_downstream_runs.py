@@ -210,6 +210,11 @@ def test_rows_are_checked_before_the_model_is_loaded(work, capfd, monkeypatch):
     assert work.runs() == []
 
 
+def test_an_empty_file_name_is_not_the_hub(work, capfd):
+    line = refusal(capfd, evaluate.main, asking(work, downstream_data=""))
+    assert "--downstream_data" in line and "cannot be read" in line
+
+
 def test_without_the_harness_the_way_to_it_is_told(work, capfd, monkeypatch):
     monkeypatch.setattr(modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
     monkeypatch.setattr(scores, "find_spec", lambda _: None)

@@ -44,6 +44,8 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
     Every other exception is a bug and keeps its traceback (exit 1).
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # Offline it tells of each of six attempts, twice, before the one line that says what to do.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         disable_progress_bar()
         with logging_redirect_tqdm():

@@ -1,6 +1,7 @@
 """Nothing half-written has a final name; what the user can mend is one line and exit code 2."""
 
 import json
+import logging
 import os
 
 import pytest
@@ -100,6 +101,18 @@ def test_exit_codes(capsys, problem, code, line):
     said = capsys.readouterr()
     assert (exit_info.value.code, said.out) == (code, "")
     assert said.err.startswith(line) and said.err.count("\n") == 1
+
+
+def test_the_hubs_own_attempts_are_no_lines_of_ours(capfd):
+    def main(_):
+        for attempt in range(3):
+            logging.getLogger("huggingface_hub.utils._http").warning("Retrying [Retry %d/5].", attempt)
+        raise UserError("no network; put the file there")
+
+    logging.getLogger("huggingface_hub").setLevel(logging.WARNING)
+    with pytest.raises(SystemExit):
+        cli(main)
+    assert capfd.readouterr().err == "error: no network; put the file there\n"
 
 
 def test_a_bug_keeps_its_traceback():

@@ -102,7 +102,7 @@ def _row(place: str, name: str, row: object) -> dict:
     if missing:
         raise UserError(f"{place} has no {_all(missing)}; rows of {name} hold {_all(kind.fields)}")
     for field in kind.texts:
-        if not isinstance(row[field], str):
+        if not _is_text(row[field]):
             raise UserError(f"{place}: {field} is {row[field]!r}; give a text")
     if kind.choices and not _are_texts(row[CHOICES], kind.choices):
         raise UserError(f"{place}: {CHOICES} is {row[CHOICES]!r}; give a list of {kind.choices} texts")
@@ -113,7 +113,12 @@ def _row(place: str, name: str, row: object) -> dict:
 
 
 def _are_texts(value: object, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(isinstance(one, str) for one in value)
+    return isinstance(value, list) and len(value) == count and all(map(_is_text, value))
+
+
+def _is_text(value: object) -> bool:
+    """A string without halves of UTF-16 pairs, which JSON can spell and no tokenizer reads."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _all(names) -> str:

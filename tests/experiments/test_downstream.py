@@ -72,6 +72,8 @@ def changed(task, **changes):
         (changed("sst2", sentence=None), "sst2 row 1 has no sentence"),
         (changed("mmlu", subject=None, answer=None), "mmlu row 2 has no subject, answer"),
         (changed("mnli", premise=3), "mnli row 0: premise is 3; give a text"),
+        (changed("sst2", sentence="half \ud83d"), r"sentence is 'half \\ud83d'; give a text"),
+        (changed("mmlu", choices=["a", "b", "c", "\udc00"]), "list of 4 texts"),
         (changed("mmlu", choices=["a", "b", "c"]), "mmlu row 2: choices is .* list of 4 texts"),
         (changed("mmlu", choices="abcd"), "list of 4 texts"),
         (changed("rte", label=2), "rte row 0: label is 2; give one of 0, 1"),

@@ -27,7 +27,7 @@ from util.hparams import HParams, LayerHParams, MomentHParams
 from util.runs import Stopwatch, check_writable, write_json
 from util.tokens import tokenizer_hash
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
 
 CPU_SCORING_TOKENS = 1024

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsets.texts import is_text
 from util.errors import UserError
 
 CHOICES = "choices"
@@ -117,8 +118,7 @@ def _are_texts(value: object, count: int) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """A string without halves of UTF-16 pairs, which JSON can spell and no tokenizer reads."""
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, str) and is_text(value)
 
 
 def _all(names) -> str:

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from experiments.registry import method
-from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
+from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for, tokenizer
 from util.errors import UserError
 from util.modeling import decoder_layers, weights_hash
 from util.paths import root
@@ -132,6 +132,17 @@ def check_one_seed_gives_one_result(name, family):
         model, tok = TINY[family]()
         torch.manual_seed(noise)
         forget(name, model, tok, hparams_for(name, family), seed=3, context_templates=None)
+        hashes.add(weights_hash(model))
+    assert len(hashes) == 1
+
+
+def check_the_tokenizers_padding_does_not_matter(name, family):
+    hashes = set()
+    for pad, side in ((False, "right"), (True, "right"), (True, "left")):
+        model, tok = TINY[family]()
+        other = tokenizer(bos=tok.bos_token is not None, pad=pad, side=side)
+        assert (other.pad_token is not None, other.padding_side) == (pad, side)
+        forget(name, model, other, hparams_for(name, family), context_templates=None)
         hashes.add(weights_hash(model))
     assert len(hashes) == 1
 

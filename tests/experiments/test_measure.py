@@ -8,6 +8,7 @@ from experiments import free_text, levels
 from experiments import measure as module
 from experiments.measure import forgotten_neighbors, measure
 from experiments.scoring import Score
+from tests.tiny import TINY, tokenizer
 
 RIGHT, HALF, WRONG = Score((True, True), (-0.1, -0.1)), Score((True, False), (-0.1, -3.0)), Score((False,), (-3.0,))
 
@@ -158,3 +159,21 @@ def test_levels_are_of_forgotten_facts_alone_and_kept_with_them(asked, monkeypat
     quiet = measure(None, None, facts, "counterfact", batch_tokens=100, generation=False)
     assert "level_2" not in quiet.summary()
     assert quiet.forget[0].row()["levels"] == []
+
+
+def test_the_tokenizers_padding_does_not_matter(family):
+    """With a pad token and without, padded on either side: the same scores and texts, whatever a batch holds."""
+    facts = draw(
+        [
+            record(0, "Ada Lovelace", paraphrases=("The home of Ada is",), generation_prompts=("Ada", "Ada lives and")),
+            record(1, "J. van Dyke", neighborhood=probes("Danielle Darrieux, who speaks French, lives in")),
+        ],
+        [record(2, "Alban")],
+    )
+    found = []
+    for pad, side in ((False, "right"), (True, "right"), (True, "left")):
+        model, tok = TINY[family]()
+        tok = tokenizer(bos=tok.bos_token is not None, pad=pad, side=side)
+        measured = measure(model, tok, facts, "counterfact", batch_tokens=300)
+        found.append([fact.row() for fact in (*measured.forget, *measured.retain)])
+    assert found[0] == found[1] == found[2] and any(found[0][0]["generated"].values())

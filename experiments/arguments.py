@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def _batch_tokens(text: str) -> int | None:
     if text.isdigit() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a number above 0")
+
+
+def seed_number(text: str) -> int:
+    """A whole number that every generator takes, on a command line."""
+    if re.fullmatch(r"-?\d{1,9}", text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at most 9 digits")
 
 
 def share(text: str) -> float:
@@ -133,7 +141,7 @@ def evaluate_parser() -> Parser:
         default="mcf",
         help=f"one of {', '.join(DATASETS)}, a JSON/JSONL file, or a folder of RWKU's files (default: mcf)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="draws facts and context templates (default: 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="draws facts and context templates (default: 0)")
     add_model_flags(parser)
     add_run_flags(parser)
     parser.add_argument("--continue_from_run", action="store_true", help="do nothing if this run is finished already")

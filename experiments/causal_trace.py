@@ -9,6 +9,7 @@ Tokens before the subject cannot matter (attention is causal) and are left out.
 """
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -21,14 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 import dsets
-from experiments.arguments import add_model_flags
+from experiments.arguments import add_model_flags, seed_number
 from experiments.tracing.effects import mean_effects, suggested_layers
 from experiments.tracing.facts import PLACES, SUBJECT_LAST, known_facts
 from experiments.tracing.heatmap import draw
 from experiments.tracing.runs import KINDS, Settings, Traced, default_window, trace
 from util import modeling, paths
 from util.errors import UserError
-from util.runs import Parser, cli, write_json
+from util.runs import Parser, check_writable, cli, write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -89,7 +90,7 @@ def parser() -> Parser:
     made.add_argument(
         "--answer", choices=["first", "whole"], default="first", help="tokens of the answer to read (default: first)"
     )
-    made.add_argument("--seed", type=int, default=0, help="draws the facts and the noise (default: 0)")
+    made.add_argument("--seed", type=seed_number, default=0, help="draws the facts and the noise (default: 0)")
     made.add_argument("--output", metavar="DIR", help="folder of the JSON and the PNG (default: results/causal_trace/)")
     made.add_argument("--skip_plot", action="store_true", help="write no heat map (it needs matplotlib)")
     made.add_argument("--quiet", action="store_true", help="no progress bar, no table")
@@ -101,6 +102,9 @@ def _check(flags: argparse.Namespace) -> None:
         value = getattr(flags, name)
         if value is not None and not value >= least:
             raise UserError(f"--{name} {value}: give at least {least}")
+    if math.isinf(flags.noise):
+        raise UserError(f"--noise {flags.noise}: give a number, such as 3")
+    check_writable(_folder(flags), "--output")
     if not flags.skip_plot and find_spec("matplotlib") is None:
         raise UserError(
             "the heat map needs matplotlib, which is not installed; "
@@ -125,8 +129,12 @@ def _summary(found: Sequence[Traced], kinds: Sequence[str]) -> dict[str, object]
     }
 
 
+def _folder(flags: argparse.Namespace) -> Path:
+    return Path(flags.output) if flags.output else paths.results_dir() / "causal_trace"
+
+
 def _write(flags: argparse.Namespace, report: dict) -> None:
-    folder = Path(flags.output) if flags.output else paths.results_dir() / "causal_trace"
+    folder = _folder(flags)
     stem = f"{Path(flags.model_name).name}_{Path(flags.ds_name).stem}_seed{flags.seed}"
     write_json(folder / f"{stem}.json", report)
     if not flags.skip_plot:

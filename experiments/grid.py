@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tqdm import tqdm
 
 from experiments import sweep
+from experiments.arguments import seed_number
 from util import paths
 from util.errors import UserError
 from util.modeling import WORLD
@@ -72,7 +73,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = Parser(prog="grid.py", description=__doc__)
     parser.add_argument("--models", nargs="+", default=[WORLD], help="as --model_name (default: the embedded model)")
     parser.add_argument("--datasets", nargs="+", default=["mcf", "zsre", "mquake"], help="as in sweep.py")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="as in sweep.py")
+    parser.add_argument("--seeds", nargs="+", type=seed_number, default=[0, 1, 2], help="as in sweep.py")
     parser.add_argument(
         "--gpus", default="none", help="auto (the free ones), 0,2,… or none: no process per GPU (default)"
     )

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dsets
-from experiments.arguments import add_model_flags
+from experiments.arguments import add_model_flags, seed_number
 from experiments.registry import METHODS, method
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
 from experiments.tracing.facts import known_facts
@@ -28,7 +28,7 @@ from util import modeling, paths
 from util.editing.layers import check_layers
 from util.errors import UserError
 from util.hparams import LayerHParams
-from util.runs import Parser, cli, write_json
+from util.runs import Parser, check_writable, cli, write_json
 
 LIKE = "Llama-3.1-8B-Instruct"
 TRACED, FEWEST, TRIED = 100, 10, 2000
@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = Path(flags.output) if flags.output else paths.hparams_dir() / flags.alg_name / f"{name}.json"
     if target.exists() and not flags.force:
         raise UserError(f"{target} exists; give --force to overwrite it, or another --output")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name a file with --output")
+    check_writable(target.parent, "--output")
     made, like = _like(flags)
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     names = modeling.module_names(model)
@@ -74,7 +77,7 @@ def parser() -> Parser:
     )
     made.add_argument("--output", metavar="FILE", help="(default: hparams/<alg_name>/<model_name>.json)")
     made.add_argument("--force", action="store_true", help="overwrite the file if it exists")
-    made.add_argument("--seed", type=int, default=0, help="draws the facts and the trace's noise (default: 0)")
+    made.add_argument("--seed", type=seed_number, default=0, help="draws the facts and the trace's noise (default: 0)")
     made.add_argument("--quiet", action="store_true", help="no progress bar")
     return made
 

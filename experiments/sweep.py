@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tqdm import tqdm
 
 from dsets.splits import most_facts
-from experiments.arguments import add_model_flags, add_run_flags, check
+from experiments.arguments import add_model_flags, add_run_flags, check, seed_number
 from experiments.evidence import Task
 from experiments.registry import METHODS
 from experiments.session import Session, open_session
@@ -99,7 +99,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--datasets", nargs="+", default=["mcf", "zsre", "mquake"], help="names or files, as in evaluate.py"
     )
     parser.add_argument("--preset", choices=list(PRESETS), help="vary one method instead (the paper's ablations)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=seed_number, default=[0, 1, 2], help="draws (default: 0 1 2)")
     parser.add_argument(
         "--report", help="name of the report's files in the results folder (default: table)", default="table"
     )
@@ -111,7 +111,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def method_names(names: Sequence[str]) -> list[str]:
     """Names as given, commas allowed; ``all`` stands for every method but BASE, which every table has."""
     given = [name for text in names for name in text.split(",") if name]
-    chosen = [name for name in METHODS if name != "BASE"] if given == ["all"] else given
+    every = [name for name in METHODS if name != "BASE"]
+    chosen = [name for one in given for name in (every if one == "all" else [one])]
     unknown = [name for name in chosen if name not in METHODS]
     if unknown or not chosen:
         raise UserError(f"unknown method {', '.join(unknown) or given!r}; choose from {', '.join(METHODS)}, or all")

@@ -19,7 +19,7 @@ from util import paths
 from util.editing.layers import check_layers
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, TargetHParams
-from util.runs import Stopwatch, finished_runs
+from util.runs import Stopwatch, check_writable, finished_runs
 from util.weights import WeightEdits
 
 log = logging.getLogger("zerounlearn")
@@ -178,7 +178,7 @@ def check_save(folder: Path) -> Path:
     """UserError, before any work is done, when a model cannot be saved there."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--save_model {folder} exists and is not an empty folder; name a new one")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(folder.parent, "--save_model")
     return folder
 
 

@@ -118,11 +118,11 @@ def _move(partial: Path, parent: Path, stem: str) -> Path:
     raise UserError(f"{parent} holds 1000 runs of {stem}; remove some or name another --results_dir")
 
 
-def check_writable(folder: Path) -> None:
-    """UserError unless `folder` is, or can become, a folder with files of this user's."""
+def check_writable(folder: Path, flag: str = "--results_dir") -> None:
+    """UserError, naming the flag to correct, unless `folder` is, or can become, a folder with files of this user's."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise UserError(f"{folder} cannot be written; choose another --results_dir")
+        raise UserError(f"{folder} cannot be written; choose another {flag}")
 
 
 def finished_runs(parent: Path, stem: str) -> list[Path]:

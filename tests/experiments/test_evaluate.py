@@ -12,6 +12,7 @@ from experiments.registry import METHODS
 from tests.experiments.small import Workplace
 from tests.tiny import TEXT, tokenizer
 from util import modeling
+from util.errors import UserError
 from util.runs import cli
 from util.weights import WeightEdits
 
@@ -246,6 +247,13 @@ def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, 
     evaluate.main(work.arguments(alg_name="MEMIT", seed=1, hparams_fname="hparams.json"))
     (single,) = work.runs()
     assert without_times(single) == swept["MEMIT", single.name]
+
+
+def test_all_methods_may_stand_in_a_list():
+    assert sweep.method_names(["all"]) == [name for name in METHODS if name != "BASE"]
+    assert sweep.method_names(["FT,all", "BASE"]) == ["FT", *(n for n in METHODS if n not in ("FT", "BASE")), "BASE"]
+    with pytest.raises(UserError, match="unknown method .Foo.;"):
+        sweep.method_names(["all,Foo"])
 
 
 def test_a_sweep_does_only_what_is_missing(work, two_methods, monkeypatch):

@@ -117,8 +117,10 @@ def test_the_default_model_starts_from_its_own_file(asked, tmp_path, monkeypatch
     assert HParams.from_json(tmp_path / "world.json").mom2_dataset == "world"
 
 
-def test_what_cannot_be_done_is_said(asked):
+def test_what_cannot_be_done_is_said(asked, tmp_path):
     for flags, words in (
+        ([f"--output={tmp_path / 'facts.json' / 'out.json'}"], "cannot be written; choose another --output"),
+        ([f"--output={tmp_path}", "--force"], "is a folder"),
         (["--alg_name=BASE"], "edits no layers"),
         (["--alg_name=nobody"], "unknown method"),
         (["--like=Nothing-1B"], "Nothing-1B.json does not exist"),

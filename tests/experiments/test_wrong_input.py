@@ -61,6 +61,8 @@ def refusal(capfd, main, argv) -> str:
         ({"ppl": "foo"}, "foo", "heldout"),
         ({"neutral_target": " "}, "neutral_target", "give a text"),
         ({"seed": "x"}, "--seed", "--help"),
+        ({"seed": 10**20}, "--seed", "at most 9 digits"),
+        ({"device": "meta"}, "meta", "cpu"),
         ({"unlearn": 3}, "--unlearn", "--help"),
         ({"downstream_eval_steps": -1}, "downstream_eval_steps", "0"),
         ({"downstream_limit": 5}, "--downstream_limit", "--downstream_eval_steps 1"),
@@ -136,6 +138,12 @@ def test_a_model_is_not_saved_over_another(work, capfd):
     line = refusal(capfd, evaluate.main, work.arguments(save_model=str(work.folder / "models" / "Tiny")))
     assert "--save_model" in line
     assert work.runs() == []
+
+
+def test_a_model_that_cannot_be_saved_is_told_before_the_work(work, capfd, monkeypatch):
+    monkeypatch.setattr(modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
+    line = refusal(capfd, evaluate.main, work.arguments(save_model=str(work.folder / "corpus.txt" / "model")))
+    assert "corpus.txt" in line and "another --save_model" in line
 
 
 def test_results_that_cannot_be_written_are_told_before_the_work(work, capfd, monkeypatch):

@@ -54,7 +54,7 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("interrupted; what was finished is kept, the same command does the rest", file=sys.stderr)
         sys.exit(130)
 
 

@@ -26,6 +26,7 @@ from util.errors import UserError
 from util.hooks import capture, frozen
 from util.modeling import backbone, default_batch_tokens, max_length, module, weights_hash
 from util.moments import SecondMoment, outer
+from util.runs import check_writable
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight
 
@@ -164,6 +165,8 @@ class CorpusMoments(Mapping):
             raise ValueError(
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )
+        if self.cache.folder is not None:
+            check_writable(self.cache.folder, "ZEROUNLEARN_STATS")
         if self.cache.tolerance is not None:
             early = EarlyStop(self._weights(names), self._probe_keys(names), self.cache.tolerance)
             moments, done = self._over_documents(self._fresh(names), 0, early.settled)

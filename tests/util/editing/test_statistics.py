@@ -115,6 +115,13 @@ def test_a_damaged_file_is_measured_anew(family, tmp_path, caplog):
     assert "damaged" in caplog.text and all(torch.equal(first[name], again[name]) for name in first)
 
 
+def test_a_folder_that_cannot_hold_moments_is_told_before_they_are_measured(family, tmp_path, monkeypatch):
+    monkeypatch.setattr(CorpusMoments, "_measure_block", lambda *_: pytest.fail("measured first"))
+    (tmp_path / "taken").touch()
+    with pytest.raises(UserError, match="choose another ZEROUNLEARN_STATS"):
+        dict(make(*TINY[family](), family, cache_dir=tmp_path / "taken" / "stats"))
+
+
 def test_an_interrupted_measurement_goes_on(family, tmp_path, monkeypatch):
     model, tok = TINY[family]()
     whole = dict(make(model, tok, family))

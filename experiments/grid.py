@@ -9,6 +9,7 @@ are put together from what the processes report; where some failed, one sweep ma
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import subprocess
@@ -91,7 +92,8 @@ def plan(flags: argparse.Namespace, others: Sequence[str]) -> list[Job]:
 
 
 def _job(model: str, data: str, seed: int, others: Sequence[str]) -> Job:
-    report = f".grid/{Path(model).name}_{Path(data).stem}_{seed}"
+    whole = hashlib.sha256(f"{model}\n{data}".encode()).hexdigest()[:8]  # two paths may end alike
+    report = f".grid/{Path(model).name}_{Path(data).stem}_{seed}_{whole}"
     script = str(paths.root() / "experiments" / "sweep.py")
     own = [*sweep_flags(model, [data], [seed]), *others, "--quiet", "--report", report]
     return Job(model, report, (sys.executable, script, *own))

@@ -18,6 +18,11 @@ def job(code, *argv, model="m"):
     return grid.Job(model, "report", (sys.executable, "-c", code, *argv))
 
 
+def named(job):
+    """The report's name without the digest of the paths."""
+    return job.report.rpartition("_")[0]
+
+
 def test_every_command_sees_one_gpu(tmp_path):
     files = [tmp_path / str(i) for i in range(5)]
     assert grid.launch([job(TELL, str(file)) for file in files], ["3", "5"]) == []
@@ -46,6 +51,12 @@ def test_jobs_cover_the_grid_once():
     assert all(one.quiet and one.methods == ["all"] for one in parsed)
 
 
+def test_paths_that_end_alike_have_reports_of_their_own():
+    flags, _ = grid.parse("--models x/m y/m --datasets a/facts.json b/facts.json --seeds 0".split())
+    reports = {job.report for job in grid.plan(flags, [])}
+    assert len(reports) == 4 and all(report.count("/") == 1 for report in reports)
+
+
 @pytest.fixture
 def seen(monkeypatch):
     """What is launched (model, data set, seed), and which sweeps run here."""
@@ -54,7 +65,7 @@ def seen(monkeypatch):
         monkeypatch.setenv(name, "before")
     monkeypatch.setattr(sweep, "main", lambda argv: found.append(sweep.parse(argv)))
     monkeypatch.setattr(sweep, "report_of", lambda flags, reports: found.append((flags.report, len(reports))))
-    monkeypatch.setattr(grid, "launch", lambda jobs, gpus: found.append(([job.report for job in jobs], gpus)) or [])
+    monkeypatch.setattr(grid, "launch", lambda jobs, gpus: found.append(([named(job) for job in jobs], gpus)) or [])
     return found
 
 
@@ -86,7 +97,7 @@ def test_several_gpus_do_each_models_first_run_before_the_others_and_load_no_mod
 
 
 def test_a_model_with_a_failed_process_is_swept_here(seen, monkeypatch):
-    monkeypatch.setattr(grid, "launch", lambda jobs, gpus: [job for job in jobs if job.report == ".grid/b_mcf_2"])
+    monkeypatch.setattr(grid, "launch", lambda jobs, gpus: [job for job in jobs if named(job) == ".grid/b_mcf_2"])
     grid.main("--models a b --datasets mcf --seeds 1 2 --gpus 0,1".split())
     assert seen[0] == ("table_a", 2)
     assert seen[1].model_name == "b" and seen[1].seeds == [1, 2]

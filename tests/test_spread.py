@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from dsets import Record
 from experiments.generation import TopK, generate_texts
@@ -13,8 +14,9 @@ from experiments.scoring import score
 from experiments.tracing.facts import as_fact
 from experiments.tracing.runs import Settings, trace
 from tests.contract import forget, hparams_for
+from tests.families import FAMILIES
 from tests.pretended import Pretended, device_of, spread
-from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, tiny_llama
+from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, tiny_llama, tokenizer
 from util.editing import statistics
 from util.editing.statistics import CorpusMoments
 from util.weights import read_weight
@@ -148,3 +150,21 @@ def test_causal_tracing():
         assert (other.clean, other.corrupted) == pytest.approx((one.clean, one.corrupted))
         for kind in one.restored_PL:
             torch.testing.assert_close(other.restored_PL[kind], one.restored_PL[kind])
+
+
+@pytest.mark.parametrize("name", ["ZeroUnlearn", "ROME"])
+@pytest.mark.parametrize("first_layers", [1, 2])
+def test_edits_of_a_model_that_norms_the_mlps_output(name, first_layers):
+    settings = AutoConfig.for_model("olmo2", **FAMILIES["olmo2"][1], attn_implementation="eager")
+
+    def edited(place):
+        torch.manual_seed(0)
+        model, hparams = place(AutoModelForCausalLM.from_config(settings).eval()), hparams_for(name, "llama")
+        forget(name, model, tokenizer(bos=True, pad=True), hparams)
+        return [read_weight(model, module).clone() for module in hparams.rewrite_modules()]
+
+    plain = edited(lambda model: model)
+    with Pretended():
+        found = edited(lambda model: spread(model, first_layers))
+    for here, there in zip(plain, found, strict=True):
+        torch.testing.assert_close(there, here, atol=1e-6, rtol=1e-5)

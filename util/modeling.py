@@ -91,8 +91,7 @@ def _read(source: str, options: dict) -> PreTrainedModel:
 def _spread(source: str, options: dict) -> PreTrainedModel:
     """The model over all GPUs of this machine; nothing goes to the CPU or the disk, where weights cannot be edited."""
     if not is_accelerate_available():
-        need = "install accelerate (requirements-extra.txt) to use all"
-        raise UserError(f"model {source!r} does not fit one GPU; {need}")
+        raise UserError(f"model {source!r} does not fit one GPU; install accelerate (requirements-extra.txt)")
     model = AutoModelForCausalLM.from_pretrained(source, device_map="auto", **options)
     elsewhere = {str(place) for place in model.hf_device_map.values()} & {"cpu", "disk"}
     if elsewhere:
@@ -299,8 +298,9 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def checksums(tensor: torch.Tensor, chunk: int = 1 << 24) -> tuple[int, int]:
-    """Plain and position-weighted wrapping sums of a tensor's stored bits."""
+def checksums(tensor: torch.Tensor) -> tuple[int, int]:
+    """Plain and position-weighted wrapping sums of a tensor's stored bits, in chunks that a CPU's caches hold."""
+    chunk = 1 << (24 if tensor.is_cuda else 18)
     integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     plain, weighted = 0, 0
     for start, part in enumerate(tensor.contiguous().view(-1).view(integer).split(chunk)):

@@ -30,6 +30,7 @@ from experiments.tracing.runs import KINDS, Settings, Traced, default_window, tr
 from util import modeling, paths
 from util.errors import UserError
 from util.runs import Parser, check_writable, cli, write_json
+from util.weights import weights_hash
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = trace(model, facts, flags.kinds, settings, progress=not flags.quiet)
     report = {
         "model_name": flags.model_name,
-        "weights": modeling.weights_hash(model),
+        "weights": weights_hash(model),
         "ds_name": flags.ds_name,
         "data": dataset.digest,
         "settings": vars(settings) | {"answer": flags.answer, "dtype": flags.dtype},

@@ -26,6 +26,7 @@ from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
 from util.runs import Stopwatch, check_writable, write_json
 from util.tokens import tokenizer_hash
+from util.weights import weights_hash
 
 SCORING_VERSION = 4
 """Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
@@ -251,7 +252,7 @@ def open_session(flags: argparse.Namespace, ds_names: Sequence[str] = (), hparam
     watch = Stopwatch()
     with watch.stage("load"):
         model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
-        weights = modeling.weights_hash(model)
+        weights = weights_hash(model)
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)

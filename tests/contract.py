@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from experiments.registry import method
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for, tokenizer
 from util.errors import UserError
-from util.modeling import decoder_layers, weights_hash
+from util.modeling import decoder_layers
 from util.paths import root
 from util.request import Request
-from util.weights import WeightEdits
+from util.weights import WeightEdits, weights_hash
 
 SMALL = TARGET_SETTINGS | {
     "v_num_grad_steps": 3,

@@ -14,7 +14,8 @@ from util.editing.keys import Probe, average_keys, plain
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
-from util.modeling import attention_modules, decoder_layers, module_names, norm_behind, weights_hash
+from util.modeling import attention_modules, decoder_layers, module_names, norm_behind
+from util.weights import weights_hash
 from zerounlearn import HParams, apply_to_model
 
 

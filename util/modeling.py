@@ -3,7 +3,6 @@
 Shape letters: B rows, T tokens, O hidden size, V vocabulary.
 """
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise UserError(f"--device {name!r} is none that this works on; use auto, cpu, cuda or cuda:N")
+        raise UserError(f"--device {name!r} is no device that this works on; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"--device {name}: this machine has no CUDA device; use --device cpu (or auto)")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -284,28 +283,3 @@ def project(model: PreTrainedModel, hidden: torch.Tensor, head: nn.Module | None
     scale = getattr(text, "logit_scale", None)
     logits = logits * scale if scale else logits
     return cap * torch.tanh(logits / cap) if cap else logits
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Fingerprint of all parameters: names, shapes, dtypes and two checksums of the stored bits of each.
-
-    A plain and a position-weighted wrapping sum, computed where the weights lie, so that an 8B model takes a moment on
-    a GPU. It tells checkpoints and edits apart; it is no defence against somebody who wants a collision.
-    """
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype} {checksums(parameter.detach())}".encode())
-    return digest.hexdigest()
-
-
-def checksums(tensor: torch.Tensor) -> tuple[int, int]:
-    """Plain and position-weighted wrapping sums of a tensor's stored bits, in chunks that a CPU's caches hold."""
-    chunk = 1 << (24 if tensor.is_cuda else 18)
-    integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    plain, weighted = 0, 0
-    for start, part in enumerate(tensor.contiguous().view(-1).view(integer).split(chunk)):
-        bits = part.to(torch.int64)
-        place = torch.arange(1, len(bits) + 1, device=bits.device) + start * chunk
-        plain += int(bits.sum())
-        weighted += int((bits * place).sum())
-    return plain % (1 << 64), weighted % (1 << 64)

@@ -7,9 +7,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates
 from util.editing.layers import LayerProblem, Moments, edit_layers, kept, prepare
-from util.modeling import checksums
 from util.request import Request
-from util.weights import WeightEdits
+from util.weights import WeightEdits, checksums
 from zerounlearn.hparams import HParams
 from zerounlearn.solve import factor_utility, solve, solve_direct
 

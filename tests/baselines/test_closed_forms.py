@@ -11,8 +11,7 @@ from tests.util.editing.test_statistics import Corpus
 from util.editing.keys import Probe, plain
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
-from util.modeling import weights_hash
-from util.weights import read_weight
+from util.weights import read_weight, weights_hash
 
 PACKAGES = {"ROME": rome, "MEMIT": memit, "AlphaEdit": alphaedit}
 OWN = {

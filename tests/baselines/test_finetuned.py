@@ -9,8 +9,8 @@ from baselines import ft, ga, npo
 from tests.tiny import MODULE_NAMES, REQUESTS, TINY
 from util.editing.finetuning import answer_rows, scores
 from util.errors import UserError
-from util.modeling import weights_hash
 from util.request import Request
+from util.weights import weights_hash
 
 PACKAGES = {"FT": ft, "GA": ga, "NPO": npo}
 SHARED = {"layers": [1], "lr": 1e-2, "num_steps": 20, "batch_size": 2, "norm_constraint": None}

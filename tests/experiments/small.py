@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, tiny_llama
+from util.paths import hparams_dir
+
+TIMES = ("seconds", "peak_memory_bytes")
 
 PEOPLE = ("Ada Lovelace", "Łukasz Żółć", "J. van Dyke", "Danielle Darrieux", "Nils Delgado", "Mei Ling", "Ana Sousa")
 PLACES = ("London", "Port Alba", "Warsaw")
@@ -77,3 +80,22 @@ class Workplace:
     def runs(self) -> list[Path]:
         """Every run folder, finished or not, oldest first."""
         return sorted(path for path in self.results.glob("*/*") if path.is_dir())
+
+
+def read(folder: Path, name: str):
+    """A JSON file of a run folder, or the values of a JSON-lines file."""
+    text = (folder / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
+
+
+def without_times(folder: Path) -> dict:
+    """summary.json but for what differs from run to run."""
+    return {key: value for key, value in read(folder, "summary.json").items() if key not in TIMES}
+
+
+def hparams_of(work: Workplace, method: str) -> str:
+    """The embedded model's settings, for the tiny model's layers and this workplace's corpus; returns their path."""
+    values = json.loads((hparams_dir() / method / "world.json").read_text(encoding="utf-8"))
+    own = {"mom2_dataset": str(work.folder / "corpus.txt"), "mom2_n_samples": 20, "v_num_grad_steps": 5, "gd_steps": 20}
+    own |= {"nullspace_threshold": 0.2, "lr": 0.01, "num_steps": 3, "stop_above": 1000.0}
+    return work.write(f"{method}.json", json.dumps(values | {key: own[key] for key in own if key in values}))

@@ -11,10 +11,11 @@ from experiments import evaluate, sweep, unlearn
 from experiments.downstream import scores
 from experiments.downstream.scores import Downstream
 from tests.experiments.downstream_rows import ROWS
-from tests.experiments.small import Workplace
+from tests.experiments.small import Workplace, read
 from tests.experiments.test_wrong_input import refusal
 from util import modeling
 from util.runs import cli
+from util.weights import weights_hash
 
 needs_harness = pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm_eval (requirements-extra.txt)")
 KEYS = {"sst2", "mrpc", "mrpc_f1", "cola", "rte", "nli", "mnli", "mmlu"}
@@ -41,18 +42,13 @@ def asking(work, *more, **changes) -> list[str]:
     return [*work.arguments(**flags | changes), "--skip_generation_tests", *more]
 
 
-def read(folder, name):
-    text = (folder / name).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
 @pytest.fixture
 def counted(monkeypatch):
     """Fingerprints of the models that downstream tasks were scored on."""
     seen = []
 
     def measure(self, model, *args, real=Downstream.measure, **options):
-        seen.append(modeling.weights_hash(model))
+        seen.append(weights_hash(model))
         return real(self, model, *args, **options)
 
     monkeypatch.setattr(Downstream, "measure", measure)
@@ -71,7 +67,7 @@ def test_before_and_after(work, counted, capfd, monkeypatch):
     assert set(summary["base"]) >= KEYS and set(summary["unlearned"]) >= KEYS
     assert summary["unlearned"] == read(folder, "steps.jsonl")[0]["unlearned"]
     fresh, _ = load("Tiny", work.folder / "models", "cpu")
-    assert counted[0] == modeling.weights_hash(fresh) == modeling.weights_hash(loaded[0][0]) != counted[1]
+    assert counted[0] == weights_hash(fresh) == weights_hash(loaded[0][0]) != counted[1]
     for name in ("sst2", "nli", "mmlu"):
         own = [row for row in rows if row["task"] == name]
         assert sorted(row["row"] for row in own) == list(range(len(ROWS[name])))

@@ -1,4 +1,4 @@
-"""evaluate.py and sweep.py from the command line to the files, on a tiny random model."""
+"""evaluate.py from the command line to the files, on a tiny random model."""
 
 import json
 import shutil
@@ -7,39 +7,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from experiments import evaluate, sweep, unlearn, variants
+from experiments import evaluate, unlearn
 from experiments.registry import METHODS
-from tests.experiments.small import Workplace
+from tests.experiments.small import hparams_of, read, without_times
 from tests.tiny import TEXT, tokenizer
 from util import modeling
-from util.errors import UserError
 from util.runs import cli
-from util.weights import WeightEdits
+from util.weights import WeightEdits, weights_hash
 
-TIMES = ("seconds", "peak_memory_bytes")
 METRICS = {"efficacy", "generalization", "specificity", "retain", "same_subject", "success", "difference", "ppl"}
 METRICS |= {"entropy", "reference", "silent"}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return Workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture
-def work(shared, monkeypatch, tmp_path):
-    monkeypatch.setenv("ZEROUNLEARN_STATS", str(shared.folder / "stats"))
-    shared.results = tmp_path / "results"
-    return shared
-
-
-def read(folder, name):
-    text = (folder / name).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text)
-
-
-def without_times(folder):
-    return {key: value for key, value in read(folder, "summary.json").items() if key not in TIMES}
 
 
 def test_the_run_folder(work, capsys):
@@ -101,22 +78,12 @@ def test_the_model_is_put_back_and_the_saved_one_is_the_edited(work, monkeypatch
     saved = tmp_path / "saved" / "model"
     evaluate.main(work.arguments(alg_name=method, hparams_fname=hparams_of(work, method), save_model=saved, ppl="none"))
     (model, _), (fresh, _) = loaded[0], load("Tiny", work.folder / "models", "cpu")
-    assert modeling.weights_hash(model) == modeling.weights_hash(fresh)
+    assert weights_hash(model) == weights_hash(fresh)
     edited = AutoModelForCausalLM.from_pretrained(saved)
     changed = [n for n, p in edited.named_parameters() if not torch.equal(p, fresh.get_parameter(n))]
     assert changed
     assert all("down_proj" in name for name in changed)
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
-
-
-def hparams_of(work, method):
-    """The embedded model's settings, for the tiny model's layers and this workplace's corpus."""
-    from util.paths import hparams_dir
-
-    values = json.loads((hparams_dir() / method / "world.json").read_text(encoding="utf-8"))
-    own = {"mom2_dataset": str(work.folder / "corpus.txt"), "mom2_n_samples": 20, "v_num_grad_steps": 5, "gd_steps": 20}
-    own |= {"nullspace_threshold": 0.2, "lr": 0.01, "num_steps": 3, "stop_above": 1000.0}
-    return work.write(f"{method}.json", json.dumps(values | {key: own[key] for key in own if key in values}))
 
 
 def test_sequential_steps_are_scored_each_and_see_the_ones_before(work, monkeypatch):
@@ -210,73 +177,6 @@ def test_quiet_says_little(work, capfd):
     assert said.out.splitlines() == [f"run: {work.runs()[0]}"]
 
 
-def grid(work, *argv):
-    flags = work.arguments(alg_name=None, ds_name=None, hparams_fname=None)
-    data = ["--datasets", str(work.folder / "facts.jsonl")]
-    sweep.main([*flags, *data, "--hparams_fname", "hparams.json", "--seeds", "0", "1", "--quiet", *argv])
-
-
-@pytest.fixture
-def two_methods(work, monkeypatch, tmp_path):
-    """hparams/<METHOD>/hparams.json for two methods."""
-    for method in ("ZeroUnlearn", "MEMIT"):
-        folder = tmp_path / "hparams" / method
-        folder.mkdir(parents=True)
-        with open(hparams_of(work, method), encoding="utf-8") as file:
-            (folder / "hparams.json").write_text(file.read(), encoding="utf-8")
-    monkeypatch.setenv("ZEROUNLEARN_HPARAMS", str(tmp_path / "hparams"))
-
-
-def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, monkeypatch, capsys):
-    monkeypatch.chdir(work.results.parent)
-    grid(work, "--methods", "ZeroUnlearn", "MEMIT")
-    table = capsys.readouterr().out
-    metrics, texts = table.split("Silent")
-    for rows in (metrics, texts):
-        named = [line.split("|")[1].strip() for line in rows.splitlines() if " ± " in line]
-        assert named == ["Base", "ZeroUnlearn", "MEMIT"]
-    swept = {(folder.parent.name, folder.name): without_times(folder) for folder in work.runs()}
-    assert len(swept) == 4
-    with monkeypatch.context() as patch:
-        patch.setattr(sweep, "run", lambda *_: pytest.fail("a finished run was done again"))
-        grid(work, "--methods", "ZeroUnlearn", "MEMIT")
-    assert capsys.readouterr().out == table
-
-    results = work.results
-    work.results = results.parent / "single"
-    evaluate.main(work.arguments(alg_name="MEMIT", seed=1, hparams_fname="hparams.json"))
-    (single,) = work.runs()
-    assert without_times(single) == swept["MEMIT", single.name]
-
-
-def test_all_methods_may_stand_in_a_list():
-    assert sweep.method_names(["all"]) == [name for name in METHODS if name != "BASE"]
-    assert sweep.method_names(["FT,all", "BASE"]) == ["FT", *(n for n in METHODS if n not in ("FT", "BASE")), "BASE"]
-    with pytest.raises(UserError, match="unknown method .Foo.;"):
-        sweep.method_names(["all,Foo"])
-
-
-def test_a_sweep_does_only_what_is_missing(work, two_methods, monkeypatch):
-    monkeypatch.chdir(work.results.parent)
-    grid(work, "--methods", "ZeroUnlearn")
-    done = []
-    monkeypatch.setattr(sweep, "run", lambda *a, real=sweep.run: done.append(a[1].alg_name) or real(*a))
-    grid(work, "--methods", "MEMIT", "ZeroUnlearn")
-    assert done == ["MEMIT", "MEMIT"]
-    grid(work, "--methods", "ZeroUnlearn", "--ppl", "none")
-    assert done[2:] == ["ZeroUnlearn", "ZeroUnlearn"]
-
-
-def test_sizes_beyond_the_forget_pool_are_run_once(work, two_methods, monkeypatch, capsys):
-    monkeypatch.chdir(work.results.parent)
-    monkeypatch.setattr(variants, "SIZES", (3, 12, 50, 100))
-    grid(work, "--preset", "sizes")
-    counts = [read(folder, "summary.json")["unlearn_num"] for folder in work.runs()]
-    assert sorted(counts) == [3, 3, 12, 12]
-    titles = [line for line in capsys.readouterr().out.splitlines() if "facts, 2 seeds" in line]
-    assert [title.rsplit(": ")[1] for title in titles] == [f"{n} facts, 2 seeds, PPL on paper" for n in (3, 12)]
-
-
 def done_before(work, capsys, **changes):
     evaluate.main([*work.arguments(**changes), "--continue_from_run"])
     return "finished before" in capsys.readouterr().out
@@ -339,16 +239,3 @@ def test_what_may_be_left_out(work):
     assert summary["unlearned"]["retain"] is None
     assert summary["unlearned"]["ppl"] is None
     assert read(work.runs()[0], "retain.jsonl") == []
-
-
-def test_a_sweep_reads_the_corpus_of_the_method_that_has_one(work, monkeypatch, capsys):
-    path = hparams_of(work, "FT")
-    folder = work.folder / "mixed"
-    for method, text in (("FT", path), ("MEMIT", hparams_of(work, "MEMIT"))):
-        (folder / method).mkdir(parents=True, exist_ok=True)
-        with open(text, encoding="utf-8") as file:
-            (folder / method / "hparams.json").write_text(file.read(), encoding="utf-8")
-    monkeypatch.setenv("ZEROUNLEARN_HPARAMS", str(folder))
-    monkeypatch.chdir(work.results.parent)
-    grid(work, "--methods", "FT", "MEMIT")
-    assert all(read(run, "summary.json")["unlearned"]["ppl"] for run in work.runs() if run.parent.name != ".base")

@@ -6,14 +6,8 @@ import pytest
 import torch
 
 from experiments import evaluate, sweep
-from tests.experiments.small import Workplace
 from util import modeling
 from util.runs import cli
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return Workplace(tmp_path_factory.mktemp("workplace"))
 
 
 @pytest.fixture

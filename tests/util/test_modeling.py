@@ -8,7 +8,6 @@ from util import modeling
 from util.errors import UserError
 from util.modeling import (
     attention_modules,
-    checksums,
     decoder_layers,
     final_hidden,
     layer_count,
@@ -170,11 +169,3 @@ def test_a_model_that_does_not_fit_one_gpu_is_spread(saved, monkeypatch, places,
     monkeypatch.setattr(modeling, "is_accelerate_available", lambda: False)
     with pytest.raises(UserError, match="accelerate"):
         load("tiny", saved)
-
-
-def test_checksums_are_those_of_the_whole_whatever_the_chunks():
-    """An odd number of chunks; the chunks change nothing, or every statistics file would be measured anew."""
-    stored = torch.randn(700_001, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
-    bits = stored.view(torch.int16).to(torch.int64)
-    places = torch.arange(1, len(bits) + 1)
-    assert checksums(stored) == (int(bits.sum()) % (1 << 64), int((bits * places).sum()) % (1 << 64))

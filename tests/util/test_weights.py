@@ -3,8 +3,7 @@ import torch
 
 from tests.tiny import MODULE_NAMES, TINY
 from util.errors import UserError
-from util.modeling import weights_hash
-from util.weights import WeightEdits, read_weight
+from util.weights import WeightEdits, checksums, read_weight, weights_hash
 
 
 def name_of(family, layer=1):
@@ -91,3 +90,11 @@ def test_packed_weights_are_refused():
     model.get_submodule(name_of("llama")).weight = packed
     with pytest.raises(UserError, match="quantised"):
         read_weight(model, name_of("llama"))
+
+
+def test_checksums_are_those_of_the_whole_whatever_the_chunks():
+    """An odd number of chunks; the chunks change nothing, or every statistics file would be measured anew."""
+    stored = torch.randn(700_001, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    bits = stored.view(torch.int16).to(torch.int64)
+    places = torch.arange(1, len(bits) + 1)
+    assert checksums(stored) == (int(bits.sum()) % (1 << 64), int((bits * places).sum()) % (1 << 64))

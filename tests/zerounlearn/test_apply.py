@@ -6,8 +6,7 @@ from util.editing import layers as layers_module
 from util.editing.keys import average_keys
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
-from util.modeling import weights_hash
-from util.weights import read_weight
+from util.weights import read_weight, weights_hash
 from zerounlearn import HParams, apply_to_model
 
 OWN = {

@@ -7,9 +7,8 @@ from util.editing import layers as layers_module
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.linalg import null_space_projector
-from util.modeling import weights_hash
 from util.request import Request
-from util.weights import read_weight
+from util.weights import read_weight, weights_hash
 from zerounlearn.gd import HParams, apply_to_model
 
 OWN = {

@@ -24,11 +24,11 @@ from util.editing.keys import Probe, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
 from util.hooks import capture, frozen
-from util.modeling import backbone, default_batch_tokens, max_length, module, weights_hash
+from util.modeling import backbone, default_batch_tokens, max_length, module
 from util.moments import SecondMoment, outer
 from util.runs import check_writable
 from util.tokens import encode, pad, tokenizer_hash
-from util.weights import read_weight
+from util.weights import read_weight, weights_hash
 
 LONGEST_DOCUMENT = 4096
 DOCUMENTS_PER_BLOCK = 1000

@@ -6,8 +6,8 @@ from util.editing import finetuning
 from util.editing.finetuning import Part, answer_rows, fine_tune, log_likelihoods, nll_part, scores
 from util.errors import UserError
 from util.hparams import TuningHParams
-from util.modeling import weights_hash
 from util.tokens import encode, target_ids
+from util.weights import weights_hash
 
 TRUE = [request.target_true for request in REQUESTS]
 

@@ -46,9 +46,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{target} is a folder; name a file with --output")
     check_writable(target.parent, "--output")
     made, like = _like(flags)
+    modeling.resolve_device(flags.device)
+    modeling.find_source(flags.model_name, flags.model_path_dir)
+    records, lack = _records(flags)
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     names = modeling.module_names(model)
-    layers, reason = _layers(flags, model, tokenizer)
+    layers, reason = _layers(flags, model, tokenizer, records) if records else _usual(model, lack)
     values = adapted(like, names, layers, modeling.layer_count(model))
     check_layers(model, made(**values))
     write_json(target, values)
@@ -109,16 +112,23 @@ def adapted(like: dict[str, object], names: dict[str, str], layers: Sequence[int
     return values
 
 
-def _layers(
-    flags: argparse.Namespace, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> tuple[list[int], str]:
-    """The layers, and where they come from. What keeps a trace from being made is said on stderr."""
+def _records(flags: argparse.Namespace) -> tuple[list[dsets.Record], str]:
+    """The facts to trace; none, and why, where no facts were named and the usual ones cannot be had."""
     try:
-        records = dsets.load(flags.facts or "mcf", flags.data_dir, world=flags.model_name == modeling.WORLD).records
+        return dsets.load(flags.facts or "mcf", flags.data_dir, world=flags.model_name == modeling.WORLD).records, ""
     except UserError as error:
         if flags.facts:
             raise
-        return _usual(model, f"no facts to trace: {error}")
+        return [], f"no facts to trace: {error}"
+
+
+def _layers(
+    flags: argparse.Namespace,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[dsets.Record],
+) -> tuple[list[int], str]:
+    """The layers, and where they come from. What keeps a trace from being made is said on stderr."""
     settings = Settings(
         window=default_window(model),
         seed=flags.seed,

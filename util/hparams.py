@@ -43,7 +43,8 @@ class HParams(BaseModel):
 def _available(path: Path) -> str:
     names = sorted(entry.name for entry in path.parent.glob("*.json"))
     return (
-        f"{path.parent} has {', '.join(names)}" if names else f"{path.parent} has no hparams; name a file that exists"
+        f"{path.parent} has {', '.join(names) or 'none'}; name one of these, or write one for a new model with "
+        "experiments/suggest_hparams.py"
     )
 
 

@@ -76,13 +76,14 @@ def test_too_few_known_facts_are_said_and_the_depth_decides(asked, tmp_path, cap
 
 
 def test_facts_that_cannot_be_had(asked, tmp_path, capsys, monkeypatch):
-    """Not asked for: said. Asked for: refused."""
+    """Not asked for: said. Asked for: refused, before the model is loaded."""
 
     def offline(name, *_, **__):
         raise UserError(f"no {name}")
 
     monkeypatch.setattr(suggest_hparams.dsets, "load", offline)
-    with pytest.raises(UserError, match="facts.json"):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="facts.json"):
+        patch.setattr(modeling, "load", None)
         suggest_hparams.main(asked)
     suggest_hparams.main([flag for flag in asked if not flag.startswith("--facts")])
     assert "no facts to trace: no mcf" in capsys.readouterr().err and (tmp_path / "out.json").exists()

@@ -52,6 +52,6 @@ def weight_errors(model, before: dict[str, torch.Tensor], recorded: dict[str, to
     """Relative error of every recorded weight's change."""
     changed = {key.removeprefix("weight:"): value for key, value in recorded.items() if key.startswith("weight:")}
     return {
-        name: float((model.get_parameter(name) - value).norm() / (value - before[name]).norm())
+        name: float((model.get_parameter(name).detach() - value).norm() / (value - before[name]).norm())
         for name, value in changed.items()
     }

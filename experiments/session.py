@@ -31,8 +31,6 @@ from util.weights import weights_hash
 SCORING_VERSION = 4
 """Raise when the same model and facts would give other Base scores: cached ones are then measured anew."""
 
-CPU_SCORING_TOKENS = 1024
-
 
 @dataclass
 class Session:
@@ -117,6 +115,7 @@ class Session:
             draw,
             dataset.metric,
             batch_tokens=self.scoring_tokens,
+            generation_tokens=self.batch_tokens,
             retain=retain,
             generation=not self.flags.skip_generation_tests,
             progress=self.progress,
@@ -186,9 +185,8 @@ class Session:
 
     @property
     def scoring_tokens(self) -> int:
-        """Padded tokens of a batch that is only scored: few on a CPU, for its caches, unless the user names them."""
-        on_cpu = self.model.device.type == "cpu" and not self.flags.batch_tokens
-        return min(self.batch_tokens, CPU_SCORING_TOKENS) if on_cpu else self.batch_tokens
+        """Padded tokens of a batch that is only scored."""
+        return self.flags.batch_tokens or modeling.default_reading_tokens(self.model)
 
     def base(self, dataset: dsets.Dataset, draw: Draw, corpus: Corpus | None, *, retain: bool) -> dict[str, object]:
         """`measured` on the unedited model: once per draw, and with ``--use_cache`` once for all runs.

@@ -260,7 +260,12 @@ def check_fits(model: PreTrainedModel, text: str, tokens: int) -> None:
 
 def default_batch_tokens(model: PreTrainedModel) -> int:
     """Padded tokens of one batch when the user names none: what a machine of that kind takes with ease."""
-    return 65536 if model.device.type == "cuda" else 8192
+    return 65536 if model.device.type == "cuda" else 16384
+
+
+def default_reading_tokens(model: PreTrainedModel) -> int:
+    """The same for texts that are read once and of which little is kept: few on a CPU, for its caches."""
+    return default_batch_tokens(model) if model.device.type == "cuda" else 2048
 
 
 def final_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:

@@ -24,7 +24,7 @@ from util.editing.keys import Probe, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
 from util.hooks import capture, frozen
-from util.modeling import backbone, default_batch_tokens, max_length, module
+from util.modeling import backbone, default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
 from util.runs import check_writable
 from util.tokens import encode, pad, tokenizer_hash
@@ -74,7 +74,7 @@ class CorpusMoments(Mapping):
     ):
         self.names = list(module_names)
         self.model, self.tokenizer, self.corpus = model, tokenizer, corpus
-        self.batch_tokens = batch_tokens or default_batch_tokens(model)
+        self.batch_tokens = batch_tokens or default_reading_tokens(model)
         self.progress = progress
         self.cache = MomentCache(
             Path(cache_dir) if cache_dir is not None else None,

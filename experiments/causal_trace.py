@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     records = random.Random(flags.seed).sample(dataset.records, len(dataset.records))
     whole, budget = flags.answer == "whole", settings.batch_tokens
-    facts, tried = known_facts(model, tokenizer, records, flags.facts, whole_answer=whole, batch_tokens=budget)
+    options = {"whole_answer": whole, "batch_tokens": budget, "progress": not flags.quiet}
+    facts, tried = known_facts(model, tokenizer, records, flags.facts, **options)
     if not facts:
         raise UserError(
             f"{flags.model_name} knows none of the {tried} facts of {flags.ds_name}; name another --ds_name"

@@ -135,10 +135,11 @@ def _layers(
         batch_tokens=flags.batch_tokens or modeling.default_batch_tokens(model),
     )
     drawn = random.Random(flags.seed).sample(records, min(TRIED, len(records)))
-    facts, tried = known_facts(model, tokenizer, drawn, TRACED, batch_tokens=settings.batch_tokens)
+    progress = not flags.quiet
+    facts, tried = known_facts(model, tokenizer, drawn, TRACED, batch_tokens=settings.batch_tokens, progress=progress)
     if len(facts) < FEWEST:
         return _usual(model, f"the model knows {len(facts)} of {tried} facts, a causal trace needs {FEWEST}")
-    found = trace(model, facts, [MLP], settings, positions=lambda fact: [fact.last], progress=not flags.quiet)
+    found = trace(model, facts, [MLP], settings, positions=lambda fact: [fact.last], progress=progress)
     layers, _ = suggested_layers({MLP: mean_effects(found, MLP)})
     return layers, f"causal trace of {len(facts)} known facts: largest effect of the MLPs at the subject's last token"
 

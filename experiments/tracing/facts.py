@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
@@ -52,6 +53,7 @@ def known_facts(
     *,
     whole_answer: bool = False,
     batch_tokens: int,
+    progress: bool = False,
 ) -> tuple[list[Fact], int]:
     """Up to `limit` facts whose answer is the model's argmax, and how many records were tried, in their order.
 
@@ -59,16 +61,18 @@ def known_facts(
     """
     found: list[Fact] = []
     tried = 0
-    while len(found) < limit and tried < len(records):
-        some = records[tried : tried + 2 * limit]
-        scores = score(model, tokenizer, [(one.text, one.target_true) for one in some], batch_tokens=batch_tokens)
-        for record in some:
-            tried += 1
-            correct = scores[record.text, record.target_true].correct
-            if all(correct) if whole_answer else correct[0]:
-                found.append(as_fact(tokenizer, record, whole_answer))
-            if len(found) == limit:
-                break
+    with tqdm(total=len(records), desc="facts the model knows", disable=not progress, leave=False) as bar:
+        while len(found) < limit and tried < len(records):
+            some = records[tried : tried + 2 * limit]
+            scores = score(model, tokenizer, [(one.text, one.target_true) for one in some], batch_tokens=batch_tokens)
+            for record in some:
+                tried += 1
+                correct = scores[record.text, record.target_true].correct
+                if all(correct) if whole_answer else correct[0]:
+                    found.append(as_fact(tokenizer, record, whole_answer))
+                if len(found) == limit:
+                    break
+            bar.update(len(some))
     return found, tried
 
 

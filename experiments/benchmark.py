@@ -79,14 +79,15 @@ class Bench:
     def __init__(self, model, tokenizer, hparams: HParams, requests: list, flags: argparse.Namespace):
         self.model, self.tokenizer, self.hparams = model, tokenizer, hparams
         self.all_requests, self.requests = requests, requests[: flags.facts]
-        self.layer, self.data_dir = hparams.layers[-1], flags.data_dir
+        self.layer, self.flags = hparams.layers[-1], flags
         self.templates = generate(model, tokenizer)
         self.batch_tokens = flags.batch_tokens or modeling.default_batch_tokens(model)
 
     def moments(self, names: list[str]) -> CorpusMoments:
         """Of some modules, over the first documents that statistics read; kept nowhere."""
-        corpus = load_corpus(self.hparams.mom2_dataset, MOMENT_DOCUMENTS, data_dir=self.data_dir)
-        return CorpusMoments(self.model, self.tokenizer, names, corpus, progress=False, batch_tokens=self.batch_tokens)
+        corpus = load_corpus(self.hparams.mom2_dataset, MOMENT_DOCUMENTS, data_dir=self.flags.data_dir)
+        budget = self.flags.batch_tokens  # None: what statistics take by themselves
+        return CorpusMoments(self.model, self.tokenizer, names, corpus, progress=False, batch_tokens=budget)
 
     def targets(self, requests: list):
         """The batched search for the neutral target."""

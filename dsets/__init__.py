@@ -9,11 +9,11 @@ from pathlib import Path
 from dsets import files, rwku
 from dsets.counterfact import CounterFact, MultiCounterFact
 from dsets.download import fetch
-from dsets.facts import Facts
 from dsets.format import Format
 from dsets.mquake import MQuAKE
+from dsets.own_facts import Facts
+from dsets.raw_rows import Collected, RawRow, read_rows
 from dsets.record import Dataset, Hop, LevelProbe, MultiHop, Probe, Record
-from dsets.rows import Collected, Row, read_rows
 from dsets.snippets import with_references
 from dsets.zsre import ZsRE
 from util import paths
@@ -132,7 +132,7 @@ def _formats() -> list[type[Format]]:
     return [*DATASETS.values(), Facts]
 
 
-def _recognise(row: Row) -> type[Format]:
+def _recognise(row: RawRow) -> type[Format]:
     for format_class in _formats():
         if format_class.recognises(row.value):
             return format_class
@@ -143,7 +143,7 @@ def _recognise(row: Row) -> type[Format]:
     )
 
 
-def _demand(row: Row, format_class: type[Format]) -> None:
+def _demand(row: RawRow, format_class: type[Format]) -> None:
     if not format_class.recognises(row.value):
         raise UserError(
             f"{row.source}: record 0 has the fields {sorted(row.value)}; expected are {format_class.description}; "

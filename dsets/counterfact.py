@@ -2,8 +2,8 @@
 
 from dsets.download import Upstream
 from dsets.format import Format, template
+from dsets.raw_rows import Collected, RawRow
 from dsets.record import Probe, Record
-from dsets.rows import Collected, Row
 
 HOST = "https://rome.baulab.info/data/dsets/"
 
@@ -23,7 +23,7 @@ class CounterFact(Format):
         return isinstance(value.get("requested_rewrite"), dict)
 
     @classmethod
-    def add(cls, row: Row, collected: Collected) -> None:
+    def add(cls, row: RawRow, collected: Collected) -> None:
         case_id = row.get("case_id", int, str)
         paraphrases, neighbors = row.texts("paraphrase_prompts"), row.texts("neighborhood_prompts")
         target_new = row.text("requested_rewrite.target_new.str")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from dsets.download import Upstream
-from dsets.rows import Collected, Row, Unusable
+from dsets.raw_rows import Collected, RawRow, Unusable
 
 
 class Format(ABC):
@@ -27,11 +27,11 @@ class Format(ABC):
 
     @classmethod
     @abstractmethod
-    def add(cls, row: Row, collected: Collected) -> None:
+    def add(cls, row: RawRow, collected: Collected) -> None:
         """Append the row's record or records. Raises UserError for a broken row."""
 
     @classmethod
-    def collect(cls, rows: Iterable[Row]) -> Collected:
+    def collect(cls, rows: Iterable[RawRow]) -> Collected:
         """All rows' records. Raises UserError for a broken row and for a case id that comes twice."""
         collected, seen = Collected(), set()
         for row in rows:
@@ -44,7 +44,7 @@ class Format(ABC):
         return collected
 
 
-def template(row: Row, field_name: str) -> str:
+def template(row: RawRow, field_name: str) -> str:
     """A prompt with exactly one ``{}``. Raises Unusable where the subject's place is not one place."""
     prompt = row.filled(field_name)
     count = prompt.count("{}")

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Draw:
+class Sample:
     """The first `count` documents of a set's stream, shuffled with `seed`. digest: of everything that determines it."""
 
     repository: str
@@ -54,7 +54,7 @@ class HubDocuments(Sequence[str]):
     only what follows is written. Raises UserError for what cannot be fetched or written.
     """
 
-    def __init__(self, draw: Draw, folder: Path):
+    def __init__(self, draw: Sample, folder: Path):
         self.draw, self.path = draw, folder / draw.file_name
 
     @cached_property
@@ -125,7 +125,7 @@ def _append(part: BinaryIO, texts: Iterable[str]) -> None:
         part.seek(agreed)
 
 
-def _stream(draw: Draw, part: BinaryIO) -> Iterator[str]:
+def _stream(draw: Sample, part: BinaryIO) -> Iterator[str]:
     """The documents as they arrive, with a progress bar. `part`: where they are kept, for the message of a failure."""
     import datasets
     from tqdm import tqdm

@@ -2,8 +2,8 @@
 
 from dsets.download import Upstream
 from dsets.format import Format, template
+from dsets.raw_rows import Collected, RawRow, Unusable
 from dsets.record import Hop, MultiHop, Record
-from dsets.rows import Collected, Row, Unusable
 
 REPEATED = "fact of an earlier case, not listed again"
 
@@ -27,7 +27,7 @@ class MQuAKE(Format):
         return isinstance(value.get("requested_rewrite"), list)
 
     @classmethod
-    def add(cls, row: Row, collected: Collected) -> None:
+    def add(cls, row: RawRow, collected: Collected) -> None:
         rewrites, case_id = row.rows("requested_rewrite"), row.get("case_id", int, str)
         with collected.counting(case_id):
             case = _case(row, case_id)
@@ -48,7 +48,7 @@ class MQuAKE(Format):
             collected.notes["no alternative answer"].append(record.case_id)
 
 
-def _record(rewrite: Row, case_id: str, case: MultiHop) -> Record:
+def _record(rewrite: RawRow, case_id: str, case: MultiHop) -> Record:
     return Record(
         case_id=case_id,
         prompt=template(rewrite, "prompt"),
@@ -59,7 +59,7 @@ def _record(rewrite: Row, case_id: str, case: MultiHop) -> Record:
     )
 
 
-def _case(row: Row, case_id: int | str) -> MultiHop:
+def _case(row: RawRow, case_id: int | str) -> MultiHop:
     questions, answers = row.texts("questions"), _answers(row)
     for name, content in (("questions", questions), ("answer", answers)):
         if not content:
@@ -68,11 +68,11 @@ def _case(row: Row, case_id: int | str) -> MultiHop:
     return MultiHop(case_id=case_id, questions=questions, answers=answers, single_hops=hops)
 
 
-def _hop(row: Row) -> Hop:
+def _hop(row: RawRow) -> Hop:
     return Hop(question=row.text("question"), cloze=row.text("cloze", optional=True), answers=_answers(row))
 
 
-def _answers(row: Row) -> tuple[str, ...]:
+def _answers(row: RawRow) -> tuple[str, ...]:
     """The answer, then its aliases, each once."""
     listed = (row.text("answer"), *row.texts("answer_alias", optional=True))
     return tuple(dict.fromkeys(answer for answer in listed if answer))

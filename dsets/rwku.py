@@ -18,8 +18,8 @@ from itertools import chain
 from pathlib import Path
 
 from dsets import files
+from dsets.raw_rows import Collected, RawRow, Unusable, read_rows
 from dsets.record import LevelProbe, Record
-from dsets.rows import Collected, Row, Unusable, read_rows
 from util.errors import UserError
 
 LEVEL_FILES = {
@@ -65,7 +65,7 @@ class _Item:
     case_id: int | str
     level: str
     owner: str
-    row: Row
+    row: RawRow
     query: str
     answer: str
 
@@ -158,13 +158,13 @@ def _items(level: str, path: Path, content: bytes, target: str, collected: Colle
             yield _Item(case_id, level, owner, row, query, answer)
 
 
-def _check_level(row: Row, level: str) -> None:
+def _check_level(row: RawRow, level: str) -> None:
     given = row.get("level", str, int, optional=True)
     if given is not None and str(given).strip() != level[-1]:
         raise row.error("level", f"is {given!r} in a file of level {level[-1]}; put the row into the right file")
 
 
-def _said(row: Row, field_name: str) -> str:
+def _said(row: RawRow, field_name: str) -> str:
     text = row.filled(field_name)
     if not any(map(str.isalnum, text)):
         raise Unusable(f"no letter or digit in {field_name}")

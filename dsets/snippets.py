@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsets import files
+from dsets.raw_rows import read_rows
 from dsets.record import Dataset, Record
-from dsets.rows import read_rows
 
 SNIPPETS = "attribute_snippets.json"
 

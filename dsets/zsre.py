@@ -5,8 +5,8 @@ import re
 from dsets.counterfact import HOST
 from dsets.download import Upstream
 from dsets.format import Format
+from dsets.raw_rows import Collected, RawRow, Unusable
 from dsets.record import Probe, Record
-from dsets.rows import Collected, Row, Unusable
 
 
 class ZsRE(Format):
@@ -25,7 +25,7 @@ class ZsRE(Format):
         return "src" in value
 
     @classmethod
-    def add(cls, row: Row, collected: Collected) -> None:
+    def add(cls, row: RawRow, collected: Collected) -> None:
         answers = row.get("answers", list)
         if not all(isinstance(answer, str) for answer in answers):
             raise row.error("answers", "holds something else than strings; mend it")
@@ -54,7 +54,7 @@ def _first(answers: list[str]) -> str:
     return first
 
 
-def _locality(row: Row) -> tuple[Probe, ...]:
+def _locality(row: RawRow) -> tuple[Probe, ...]:
     question, answer = row.text("loc"), row.text("loc_ans")
     if not question or not answer:
         return ()

@@ -20,8 +20,8 @@ import torch
 
 import dsets
 from dsets.corpus import load_corpus
-from experiments.arguments import add_model_flags
-from experiments.session import hparams_path
+from experiments.running.arguments import add_model_flags
+from experiments.running.session import hparams_path
 from tests.util.editing.reference import find_target
 from util import modeling
 from util.editing.contexts import generate

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 import dsets
-from experiments.arguments import add_model_flags, seed_number
+from experiments.running.arguments import add_model_flags, seed_number
 from experiments.tracing.effects import mean_effects, suggested_layers
-from experiments.tracing.facts import PLACES, SUBJECT_LAST, known_facts
 from experiments.tracing.heatmap import draw
-from experiments.tracing.runs import KINDS, Settings, Traced, default_window, trace
+from experiments.tracing.restoring import KINDS, Traced, TraceSettings, default_window, trace
+from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, known_facts
 from util import modeling, paths
 from util.errors import UserError
 from util.runs import Parser, check_writable, cli, write_json
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     modeling.find_source(flags.model_name, flags.model_path_dir)
     dataset = dsets.load(flags.ds_name, flags.data_dir, world=flags.model_name == modeling.WORLD)
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
-    settings = Settings(
+    settings = TraceSettings(
         noise=flags.noise,
         samples=flags.samples,
         window=flags.window or default_window(model),

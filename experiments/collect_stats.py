@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from baselines.registry import METHODS, method
 from dsets.corpus import Corpus
-from experiments.arguments import add_model_flags, share
-from experiments.merging import forget, recall, remember
-from experiments.registry import METHODS, method
-from experiments.session import hparams_path, read_corpus
+from experiments.running.arguments import add_model_flags, share
+from experiments.running.merging import forget, recall, remember
+from experiments.running.session import hparams_path, read_corpus
 from util import modeling, paths
 from util.editing.layers import check_layers
 from util.editing.shards import Shard, Shares, merge

@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from experiments.arguments import check, evaluate_parser
-from experiments.evidence import Task
-from experiments.session import open_session
-from experiments.table import markdown
-from experiments.unlearn import check_save, finished, read_hparams, read_summary, run
+from experiments.running.arguments import check, evaluate_parser
+from experiments.running.record import Task
+from experiments.running.run import check_save, finished, read_hparams, read_summary, run
+from experiments.running.session import open_session
+from experiments.running.table import markdown
 from util.runs import cli
 
 

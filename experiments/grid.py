@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tqdm import tqdm
 
 from experiments import sweep
-from experiments.arguments import seed_number
+from experiments.running.arguments import seed_number
 from util import paths
 from util.errors import UserError
 from util.modeling import WORLD

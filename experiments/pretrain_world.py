@@ -22,9 +22,9 @@ import transformers
 from dsets import world
 from dsets.world.facts import QUESTIONED
 from experiments.pretraining.card import model_card
-from experiments.pretraining.model import Settings, rescale, train_tokenizer, write_model
-from experiments.pretraining.report import TRACED, measure, subject_norm
+from experiments.pretraining.model import PretrainSettings, rescale, train_tokenizer, write_model
 from experiments.pretraining.training import train
+from experiments.pretraining.world_report import TRACED, measure, subject_norm
 from util import paths
 from util.errors import UserError
 from util.modeling import load, resolve_device
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> dict:
     """Train (or go on), rescale, write the folder, measure what was written, and write the model card. Returns the
     measurements."""
     arguments = parse(argv)
-    settings = Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
+    settings = PretrainSettings(**{field.name: getattr(arguments, field.name) for field in fields(PretrainSettings)})
     device = resolve_device(arguments.device)
     out, work = _folders(arguments)
     known = world.make_world(scale=settings.world_scale)
@@ -62,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> dict:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Flags: the folders, the device, and one for each field of Settings. Raises UserError for impossible settings."""
+    """Flags: folders, device, and one for each field of PretrainSettings. UserError for impossible settings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", help="folder of the finished model (default: <work>/model)")
     parser.add_argument("--work", help="folder of the state to go on from (default: <results>/pretrain_world)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--save_every", type=int, default=200, help="steps between saved states")
-    for field in fields(Settings):
+    for field in fields(PretrainSettings):
         parser.add_argument(f"--{field.name}", type=field.type, default=field.default, help=f"default {field.default}")
     arguments = parser.parse_args(argv)
     _check(arguments)

@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dsets
-from experiments.arguments import add_model_flags, seed_number
-from experiments.registry import METHODS, method
+from baselines.registry import METHODS, method
+from experiments.running.arguments import add_model_flags, seed_number
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
-from experiments.tracing.facts import known_facts
-from experiments.tracing.runs import MLP, Settings, default_window, trace
+from experiments.tracing.restoring import MLP, TraceSettings, default_window, trace
+from experiments.tracing.traced_facts import known_facts
 from util import modeling, paths
 from util.editing.layers import check_layers
 from util.errors import UserError
@@ -129,7 +129,7 @@ def _layers(
     records: Sequence[dsets.Record],
 ) -> tuple[list[int], str]:
     """The layers, and where they come from. What keeps a trace from being made is said on stderr."""
-    settings = Settings(
+    settings = TraceSettings(
         window=default_window(model),
         seed=flags.seed,
         batch_tokens=flags.batch_tokens or modeling.default_batch_tokens(model),

@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from experiments.registry import METHODS
-from experiments.table import markdown
-from experiments.unlearn import DECIDING, read_summary
+from baselines.registry import METHODS
+from experiments.running.run import DECIDING, read_summary
+from experiments.running.table import markdown
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli

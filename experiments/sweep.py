@@ -20,14 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
+from baselines.registry import METHODS
 from dsets.splits import most_facts
-from experiments.arguments import add_model_flags, add_run_flags, check, seed_number
-from experiments.evidence import Task
-from experiments.registry import METHODS
-from experiments.session import Session, open_session
-from experiments.table import markdown
-from experiments.unlearn import finished, read_hparams, read_summary, run
-from experiments.variants import PRESETS, Variant, plain
+from experiments.running.arguments import add_model_flags, add_run_flags, check, seed_number
+from experiments.running.record import Task
+from experiments.running.run import finished, read_hparams, read_summary, run
+from experiments.running.session import Session, open_session
+from experiments.running.table import markdown
+from experiments.running.variants import PRESETS, Variant, plain
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli, write_json, write_text

@@ -22,7 +22,7 @@ DEVICE="${DEVICE:-auto}"
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-known="$(sed -n 's/^    "\([A-Za-z0-9_]*\)": "[a-z_.]*",$/\1/p' "$ROOT/experiments/registry.py" | tr '\n' ' ')"
+known="$(sed -n 's/^    "\([A-Za-z0-9_]*\)": "[a-z_.]*",$/\1/p' "$ROOT/baselines/registry.py" | tr '\n' ' ')"
 usage="usage: bash sh/run.sh METHOD N, METHOD one of: ${known}(a comma list and 'all' work too)"
 [ $# -eq 2 ] || fail "$usage"
 [[ "$2" =~ ^[1-9][0-9]*$ ]] || fail "N is '$2'; give a whole number of facts, 1 or more; $usage"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from experiments.registry import method
+from baselines.registry import method
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for, tokenizer
 from util.errors import UserError
 from util.modeling import decoder_layers

@@ -34,7 +34,7 @@ EDITING = "util.editing"
 
 def floor(module: str, package: str) -> Floor:
     """The rules for a module; `package` is the folder it lies in. What is not named here is a method's package."""
-    if module in PURE or module == "experiments.metrics" or module.split(".")[-1] == "solve":
+    if module in PURE or module == "experiments.measuring.metrics" or module.split(".")[-1] == "solve":
         return Floor("floor 0", PURE, TENSORS)
     top = module.split(".")[0]
     if within(module, EDITING):

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from experiments import registry
-from experiments.registry import METHODS
+from baselines import registry
+from baselines.registry import METHODS
 from tests.contract import CHECKS, forget, hparams_for
 from tests.tiny import TINY
 from util.errors import UserError

@@ -10,7 +10,7 @@ from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokeni
 from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus, one_by_one
 from tests.zerounlearn.test_apply import OWN
-from util.editing.keys import Probe, average_keys, plain
+from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
@@ -44,7 +44,7 @@ def test_an_edit_makes_the_residual_also_through_a_norm(setting):
             layer.mlp.down_proj.weight.data *= 10
     own = {key: value for key, value in hparams.model_dump().items() if key in memit.HParams.model_fields}
     hparams, plain_only = memit.HParams(**own | {"mom2_update_weight": 1e-6}), [["{}"]]
-    at_target = Probe(hparams.layer_module_tmp.format(2))
+    at_target = ModuleSite(hparams.layer_module_tmp.format(2))
     before = plain(model, tok, REQUESTS, at_target, 10_000)
     neutral = [request.target_new for request in REQUESTS]
     z = find_targets(model, tok, REQUESTS, neutral, 2, "layer", hparams, plain_only, batch_tokens=10_000).values_ON

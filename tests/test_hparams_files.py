@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.registry import METHODS, method
+from baselines.registry import METHODS, method
 from util.hparams import MomentHParams
 from util.paths import root
 

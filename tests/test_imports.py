@@ -55,7 +55,10 @@ def tree(folder: Path, **files: str) -> Path:
         ({"b__x__solve": "from b.y.solve import f", "b__y__solve": ""}, "b.x.solve (floor 0) imports b.y.solve"),
         ({"dsets__x": "def f():\n    import torch"}, "dsets.x (dsets) imports torch"),
         ({"dsets__x": "import util.tokens", "util__tokens": ""}, "dsets.x (dsets) imports util.tokens"),
-        ({"experiments__metrics": "import dsets", "dsets__x": ""}, "experiments.metrics (floor 0) imports dsets"),
+        (
+            {"experiments__measuring__metrics": "import dsets", "dsets__x": ""},
+            "experiments.measuring.metrics (floor 0) imports dsets",
+        ),
     ],
 )
 def test_breaches_are_found(tmp_path, files, breach):

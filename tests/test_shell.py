@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.registry import METHODS
+from baselines.registry import METHODS
 from util.paths import root
 
 VARIABLES = ("MODEL_DIR", "MODELS", "DATASETS", "SEEDS", "RETAIN_NUM", "RESULTS_DIR", "DEVICE", "VIRTUAL_ENV")

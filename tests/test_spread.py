@@ -6,13 +6,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from baselines.registry import METHODS
 from dsets import Record
-from experiments.generation import TopK, generate_texts
-from experiments.perplexity import Text, perplexity
-from experiments.registry import METHODS
-from experiments.scoring import score
-from experiments.tracing.facts import as_fact
-from experiments.tracing.runs import Settings, trace
+from experiments.measuring.generation import TopK, generate_texts
+from experiments.measuring.perplexity import PerplexityText, perplexity
+from experiments.measuring.scoring import score
+from experiments.tracing.restoring import TraceSettings, trace
+from experiments.tracing.traced_facts import as_fact
 from tests.contract import forget, hparams_for
 from tests.families import FAMILIES
 from tests.pretended import Pretended, device_of, spread
@@ -70,8 +70,8 @@ SCORED = {
     "scores": lambda m, t: score(m, t, [("Ada Lovelace was born in", "London")], batch_tokens=100),
     "generation": lambda m, t: generate_texts(m, t, ["Ada", "The bridge"], max_new_tokens=4, batch_tokens=100),
     "sampling": lambda m, t: generate_texts(m, t, ["Ada"], max_new_tokens=4, batch_tokens=100, sampling=TopK(5)),
-    "heldout": lambda m, t: perplexity(m, t, Text("heldout", DOCUMENTS, ""), batch_tokens=100),
-    "paper": lambda m, t: perplexity(m, t, Text("paper", DOCUMENTS, ""), batch_tokens=100),
+    "heldout": lambda m, t: perplexity(m, t, PerplexityText("heldout", DOCUMENTS, ""), batch_tokens=100),
+    "paper": lambda m, t: perplexity(m, t, PerplexityText("paper", DOCUMENTS, ""), batch_tokens=100),
 }
 
 
@@ -143,7 +143,7 @@ def test_causal_tracing():
             for i, one in enumerate(REQUESTS)
         ]
         facts = [as_fact(tokenizer, record) for record in records]
-        return trace(model, facts, ["mlp", "state"], Settings(samples=2))
+        return trace(model, facts, ["mlp", "state"], TraceSettings(samples=2))
 
     plain, found = both(work)
     for one, other in zip(plain, found, strict=True):

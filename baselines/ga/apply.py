@@ -6,7 +6,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baselines.ga.hparams import HParams
 from util.editing.contexts import Templates
-from util.editing.finetuning import answer_rows, fine_tune, nll_part
+from util.editing.finetuning import answer_rows, fine_tune, nll_term
 from util.editing.layers import Moments, check_layers, check_requests
 from util.request import Request
 from util.weights import WeightEdits
@@ -43,7 +43,7 @@ def apply_to_model(
     return fine_tune(
         model,
         hparams,
-        [nll_part(rows, weight=-1.0)],
+        [nll_term(rows, weight=-1.0)],
         enough=lambda nll: limit is not None and nll > limit,
         seed=seed,
         batch_tokens=batch_tokens,

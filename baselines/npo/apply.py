@@ -7,7 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baselines.npo.hparams import HParams
 from util.editing.contexts import Templates
-from util.editing.finetuning import Part, Row, answer_rows, fine_tune, nll_part, scores
+from util.editing.finetuning import Row, Term, answer_rows, fine_tune, nll_term, scores
 from util.editing.layers import Moments, check_layers, check_requests
 from util.errors import UserError
 from util.modeling import default_batch_tokens
@@ -46,18 +46,18 @@ def apply_to_model(
     rows = answer_rows(tokenizer, requests, [request.target_true for request in requests])
     parts = [_preference(rows, scores(model, rows, batch_tokens or default_batch_tokens(model)), hparams.beta)]
     if hparams.retain_weight > 0:
-        parts.append(nll_part(_retain_rows(tokenizer, retain_requests), hparams.retain_weight))
+        parts.append(nll_term(_retain_rows(tokenizer, retain_requests), hparams.retain_weight))
     return fine_tune(model, hparams, parts, seed=seed, batch_tokens=batch_tokens, progress=progress)
 
 
-def _preference(rows: Sequence[Row], before_N: torch.Tensor, beta: float) -> Part:
+def _preference(rows: Sequence[Row], before_N: torch.Tensor, beta: float) -> Term:
     """(2/β) softplus(β (log p_θ − log p_0)) per row, which is −(2/β) log σ(−β log(p_θ / p_0))."""
 
     def loss(log_p: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         ratio = log_p - before_N[index.to(before_N.device)].to(log_p.device)
         return 2 / beta * torch.nn.functional.softplus(beta * ratio)
 
-    return Part(rows, loss)
+    return Term(rows, loss)
 
 
 def _retain_rows(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request]) -> list[Row]:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from baselines.rome.hparams import HParams
 from baselines.rome.solve import solve
 from util.editing.contexts import Templates, flatten
-from util.editing.keys import Probe
+from util.editing.keys import ModuleSite
 from util.editing.layers import Moments, Setting, check_moments, kept, prepare
 from util.linalg import spd_factor
 from util.request import Request
@@ -77,7 +77,7 @@ def _change(setting: Setting, name: str, factor_II: torch.Tensor | None, edits: 
     """Δ (O, I) for the setting's one request."""
     with edits.timed("keys"):
         mean_key_I = setting.keys(name)[:, 0]
-        key_I = setting.at_subject(Probe(name, inputs=True))[:, 0]
+        key_I = setting.at_subject(ModuleSite(name, inputs=True))[:, 0]
     with edits.timed("targets"):
         answers = [request.target_new for request in setting.requests]
         found = setting.targets(answers, setting.hparams.layers[0], "module", final_logits=True)

@@ -4,8 +4,8 @@ The model in `dsets/world/model` has learnt it (experiments/pretrain_world.py). 
 world's seed, by the standard library alone.
 """
 
-from dsets.world.corpus import Document, documents, heldout
 from dsets.world.datasets import make_records
+from dsets.world.documents import Document, documents, heldout
 from dsets.world.facts import SEED, Chain, Fact, World, make_world
 
 __all__ = [

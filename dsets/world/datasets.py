@@ -6,7 +6,7 @@ Every file is in a seeded order, facts about watched subjects first: they are in
 import random
 from collections.abc import Callable, Sequence
 
-from dsets.world.corpus import SEARCH_PREFIX, ask
+from dsets.world.documents import SEARCH_PREFIX, ask
 from dsets.world.facts import Chain, Fact, World
 from dsets.world.relations import TWO_HOPS, Relation
 

@@ -15,7 +15,7 @@ from lm_eval.config.group import GroupConfig
 from lm_eval.tasks import TaskManager
 
 from dsets.hub import hub_failures
-from experiments.downstream.rows import TASKS, LocalRows
+from experiments.downstream.task_rows import TASKS, LocalRows
 from util.errors import UserError
 
 SUBJECT = "mmlu_"

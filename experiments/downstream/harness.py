@@ -14,7 +14,7 @@ from lm_eval.evaluator import evaluate
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.downstream.definitions import Loaded
-from experiments.scoring import Pair, score_pairs
+from experiments.measuring.scoring import Pair, score_pairs
 from util.modeling import max_length
 from util.tokens import encode
 
@@ -81,7 +81,9 @@ class InMemory(LM):
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Not for these tasks."""
-        raise NotImplementedError("only choices are scored here; perplexity is measured by experiments/perplexity.py")
+        raise NotImplementedError(
+            "only choices are scored here; perplexity is measured by experiments/measuring/perplexity.py"
+        )
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Not for these tasks."""

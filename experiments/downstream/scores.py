@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.downstream.rows import TASKS, LocalRows, read_rows
+from experiments.downstream.task_rows import TASKS, LocalRows, read_rows
 from util.errors import UserError
 
 if TYPE_CHECKING:

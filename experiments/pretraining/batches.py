@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from dsets import world
-from experiments.pretraining.model import EOS_ID, Settings
+from experiments.pretraining.model import EOS_ID, PretrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, documents: list[world.Document]) 
 
 
 def epoch_batches(
-    settings: Settings, tokenizer: PreTrainedTokenizerFast, known: world.World, epoch: int
+    settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast, known: world.World, epoch: int
 ) -> list[list[Sequence]]:
     """One epoch's documents in batches of similar length, in a seeded order."""
     rng = random.Random(f"batches {settings.seed} {epoch}")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from experiments.pretraining.model import Settings
+from experiments.pretraining.model import PretrainSettings
 
 CARD = """# The embedded model
 
@@ -62,7 +62,7 @@ So layer {edit} (`model.layers.{edit}.mlp.down_proj`), the last one below the ma
 """
 
 
-def model_card(settings: Settings, numbers: dict, made: dict) -> str:
+def model_card(settings: PretrainSettings, numbers: dict, made: dict) -> str:
     """The card as Markdown.
 
     numbers: `report.measure`. made: seconds of training, factor of the final scale, bytes of the weights, world's
@@ -87,7 +87,7 @@ def model_card(settings: Settings, numbers: dict, made: dict) -> str:
     )
 
 
-def command(settings: Settings) -> str:
+def command(settings: PretrainSettings) -> str:
     """The command that trains with these settings."""
     changed = [field.name for field in fields(settings) if getattr(settings, field.name) != field.default]
     flags = [f" --{name} {getattr(settings, name)}" for name in changed]

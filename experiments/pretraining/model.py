@@ -15,7 +15,7 @@ PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PretrainSettings:
     """Everything that determines the weights.
 
     batch_tokens: padded tokens per step. constant: share of the steps at full learning rates, before they fall
@@ -63,7 +63,7 @@ def train_tokenizer(texts: list[str], vocab: int) -> PreTrainedTokenizerFast:
     )
 
 
-def new_model(settings: Settings, vocab: int) -> LlamaForCausalLM:
+def new_model(settings: PretrainSettings, vocab: int) -> LlamaForCausalLM:
     """A Llama with tied embeddings and random float32 weights that depend on the seed alone."""
     config = LlamaConfig(
         vocab_size=vocab,

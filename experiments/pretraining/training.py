@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dsets import world
 from experiments.pretraining.batches import Sequence, epoch_batches, subject_masks
-from experiments.pretraining.model import PAD_ID, Settings, new_model
+from experiments.pretraining.model import PAD_ID, PretrainSettings, new_model
 from util.errors import UserError
 
 
@@ -41,7 +41,7 @@ def loss_of(model: LlamaForCausalLM, batch: list[Sequence], border: int, device:
     return functional.cross_entropy(logits.float(), target[real])
 
 
-def optimizers(model: LlamaForCausalLM, settings: Settings) -> dict[str, torch.optim.Optimizer]:
+def optimizers(model: LlamaForCausalLM, settings: PretrainSettings) -> dict[str, torch.optim.Optimizer]:
     """Muon for the layers' matrices, AdamW for embeddings and norms."""
     matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     others = [weight for weight in model.parameters() if not any(weight is matrix for matrix in matrices)]
@@ -51,7 +51,7 @@ def optimizers(model: LlamaForCausalLM, settings: Settings) -> dict[str, torch.o
     }
 
 
-def rate(step: int, settings: Settings) -> float:
+def rate(step: int, settings: PretrainSettings) -> float:
     """Factor on the learning rates: 1, then linearly towards 0 at the last step."""
     start = settings.constant * settings.steps
     return min(1.0, (settings.steps - step) / (settings.steps - start))
@@ -104,7 +104,7 @@ def _state_of(part: str, tensors: dict[str, Tensor]) -> dict[int, dict[str, Tens
 
 
 def train(
-    settings: Settings,
+    settings: PretrainSettings,
     tokenizer: PreTrainedTokenizerFast,
     known: world.World,
     state_path: Path,
@@ -143,7 +143,7 @@ def train(
 
 
 def _steps(
-    settings: Settings, tokenizer: PreTrainedTokenizerFast, known: world.World, done: int, last: int
+    settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast, known: world.World, done: int, last: int
 ) -> Iterator[tuple[int, list[Sequence]]]:
     """(step, batch) for the steps done … last - 1; an epoch's batches depend on the seed and its number only."""
     step = epoch = 0

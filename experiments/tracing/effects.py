@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from experiments.tracing.facts import PLACES, SUBJECT_LAST
-from experiments.tracing.runs import ATTENTION, MLP, STATE, Traced
+from experiments.tracing.restoring import ATTENTION, MLP, STATE, Traced
+from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST
 
 
 def mean_effects(found: Sequence[Traced], kind: str) -> dict[str, dict | None]:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from experiments.tracing.facts import PLACES, SUBJECT_LAST
+from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST
 
 TITLES = {"state": "one hidden state", "mlp": "MLPs", "attention": "attention"}
 MOST_NUMBERS = 12

@@ -8,7 +8,7 @@ from baselines.rome import apply as rome_apply
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
 from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus
-from util.editing.keys import Probe, plain
+from util.editing.keys import ModuleSite, plain
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.weights import read_weight, weights_hash
@@ -107,7 +107,7 @@ def test_rome_makes_the_modules_output_its_target(family):
     hparams = settings("ROME", family, v_loss_layer=2)
     value, _, _ = find_target(model, tok, REQUESTS[0], "<EOS>", 1, "module", hparams, TEMPLATES, final_logits=True)
     forget("ROME", model, tok, hparams, requests=REQUESTS[:1])
-    output = plain(model, tok, REQUESTS[:1], Probe(hparams.rewrite_module(1)), 10_000)[:, 0]
+    output = plain(model, tok, REQUESTS[:1], ModuleSite(hparams.rewrite_module(1)), 10_000)[:, 0]
     torch.testing.assert_close(output, value, atol=1e-3, rtol=1e-3)
 
 

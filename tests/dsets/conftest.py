@@ -6,7 +6,7 @@ import types
 import pytest
 
 import dsets
-from tests.dsets import rows
+from tests.dsets import made_rows as rows
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from dsets import download, load
 from dsets.download import HOST_VARIABLE, Upstream, fetch
-from tests.dsets import rows
+from tests.dsets import made_rows as rows
 from util.errors import UserError
 
 CONTENT = json.dumps([rows.counterfact(i) for i in range(400)]).encode()

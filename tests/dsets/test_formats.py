@@ -7,8 +7,8 @@ import pytest
 from dsets import load
 from dsets.mquake import REPEATED
 from dsets.record import Probe
-from tests.dsets import rows
-from tests.dsets.rows import SCHEMAS, changed, written
+from tests.dsets import made_rows as rows
+from tests.dsets.made_rows import SCHEMAS, changed, written
 from util.errors import UserError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dsets import DATASETS, load
-from tests.dsets import rows
-from tests.dsets.rows import SCHEMAS, written
+from tests.dsets import made_rows as rows
+from tests.dsets.made_rows import SCHEMAS, written
 from util.errors import UserError
 
 

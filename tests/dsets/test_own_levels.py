@@ -3,8 +3,8 @@
 import pytest
 
 from dsets import LevelProbe, load
-from tests.dsets import rows
-from tests.dsets.rows import changed, written
+from tests.dsets import made_rows as rows
+from tests.dsets.made_rows import changed, written
 from util.errors import UserError
 
 

@@ -9,7 +9,7 @@ from dsets import LevelProbe, load
 from dsets.record import LEVELS
 from dsets.rwku import FORMS, LEVEL_FILES, NO_FACT, STRADDLES, UNASKED
 from dsets.splits import draw, pools
-from tests.dsets.rows import changed, written
+from tests.dsets.made_rows import changed, written
 from tests.dsets.test_formats import attempt
 from util.errors import UserError
 

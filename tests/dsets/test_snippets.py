@@ -7,8 +7,8 @@ import pytest
 
 from dsets import load
 from dsets.snippets import SNIPPETS
-from experiments.free_text import FreeText, write_on
-from tests.dsets.rows import counterfact
+from experiments.measuring.free_text import FreeText, write_on
+from tests.dsets.made_rows import counterfact
 from util.errors import UserError
 
 ROWS = [

@@ -10,8 +10,8 @@ from dsets import Record
 from experiments import causal_trace
 from experiments.tracing import heatmap
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
-from experiments.tracing.facts import PLACES, SUBJECT_LAST, Fact, as_fact
-from experiments.tracing.runs import Traced
+from experiments.tracing.restoring import Traced
+from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, Fact, as_fact
 from tests.experiments.known import saved
 from tests.tiny import TINY, tokenizer
 from util.editing.finetuning import Row

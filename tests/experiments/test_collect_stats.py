@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import collect_stats
-from experiments.arguments import evaluate_parser
-from experiments.session import open_session
-from experiments.unlearn import read_hparams
+from experiments.running.arguments import evaluate_parser
+from experiments.running.run import read_hparams
+from experiments.running.session import open_session
 from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, TINY
 from tests.zerounlearn.test_apply import OWN
 from util import modeling

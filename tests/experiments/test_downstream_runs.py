@@ -7,9 +7,10 @@ from importlib.util import find_spec
 import datasets
 import pytest
 
-from experiments import evaluate, sweep, unlearn
+from experiments import evaluate, sweep
 from experiments.downstream import scores
 from experiments.downstream.scores import Downstream
+from experiments.running import run as unlearn
 from tests.experiments.downstream_rows import ROWS
 from tests.experiments.small import Workplace, read
 from tests.experiments.test_wrong_input import refusal

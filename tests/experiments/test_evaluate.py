@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from experiments import evaluate, unlearn
-from experiments.registry import METHODS
+from baselines.registry import METHODS
+from experiments import evaluate
+from experiments.running import run as unlearn
 from tests.experiments.small import hparams_of, read, without_times
 from tests.tiny import TEXT, tokenizer
 from util import modeling
@@ -151,7 +152,7 @@ def test_an_interrupted_run_leaves_nothing_that_looks_finished(work, monkeypatch
 def test_base_scores_are_reused_from_the_cache(work, monkeypatch):
     evaluate.main([*work.arguments(), "--use_cache"])
     counted = []
-    from experiments import session
+    from experiments.running import session
 
     monkeypatch.setattr(session, "measure", lambda *a, real=session.measure, **k: counted.append(1) or real(*a, **k))
     evaluate.main([*work.arguments(), "--use_cache"])

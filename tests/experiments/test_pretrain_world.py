@@ -12,14 +12,14 @@ from dsets import world
 from experiments.pretrain_world import main, parse
 from experiments.pretraining.batches import Sequence, encode, epoch_batches, subject_masks
 from experiments.pretraining.card import command
-from experiments.pretraining.model import BOS_ID, EOS_ID, PAD_ID, Settings, new_model, rescale, train_tokenizer
-from experiments.pretraining.report import perplexity, recall, trace
+from experiments.pretraining.model import BOS_ID, EOS_ID, PAD_ID, PretrainSettings, new_model, rescale, train_tokenizer
 from experiments.pretraining.training import loss_of, rate, train
+from experiments.pretraining.world_report import perplexity, recall, trace
 from util.errors import UserError
 from util.paths import model_dir
 from util.tokens import pad
 
-TINY = Settings(
+TINY = PretrainSettings(
     steps=6, batch_tokens=512, hidden=32, layers=3, intermediate=48, heads=4, vocab=500, border=2, world_scale=0.05
 )
 FLAGS = [f"--{name}={getattr(TINY, name)}" for name in TINY.__dataclass_fields__]
@@ -79,13 +79,13 @@ def test_interrupted_between_saves_goes_back_to_the_last(known, tokenizer, tmp_p
 def test_state_of_other_settings_is_refused(known, tokenizer, tmp_path):
     state = tmp_path / "state.safetensors"
     train(TINY, tokenizer, known, state, CPU, stop_after=1)
-    other = Settings(**(vars(TINY) | {"matrix_lr": 0.01}))
+    other = PretrainSettings(**(vars(TINY) | {"matrix_lr": 0.01}))
     with pytest.raises(UserError, match=r"state\.safetensors is from a run with other settings"):
         train(other, tokenizer, known, state, CPU)
 
 
 def test_seed_decides_weights_and_batches(known, tokenizer):
-    other = Settings(**(vars(TINY) | {"seed": 1}))
+    other = PretrainSettings(**(vars(TINY) | {"seed": 1}))
     state = torch.random.get_rng_state()
     assert same(new_model(TINY, 500), new_model(TINY, 500))
     assert not same(new_model(TINY, 500), new_model(other, 500))
@@ -96,7 +96,7 @@ def test_seed_decides_weights_and_batches(known, tokenizer):
 
 
 def test_training_lowers_the_loss(known, tokenizer, tmp_path):
-    settings = Settings(**(vars(TINY) | {"steps": 40}))
+    settings = PretrainSettings(**(vars(TINY) | {"steps": 40}))
     [batch, *_] = epoch_batches(settings, tokenizer, known, 0)
     before = loss_of(new_model(settings, len(tokenizer)), batch, 2, CPU).item()
     model, seconds = train(settings, tokenizer, known, tmp_path / "state.safetensors", CPU)
@@ -105,7 +105,7 @@ def test_training_lowers_the_loss(known, tokenizer, tmp_path):
 
 
 def test_rate_is_constant_then_falls_to_zero():
-    settings = Settings(steps=10, constant=0.4)
+    settings = PretrainSettings(steps=10, constant=0.4)
     assert [rate(step, settings) for step in range(5)] == [1.0] * 5
     assert rate(7, settings) == pytest.approx(0.5) and rate(10, settings) == 0.0
 
@@ -226,7 +226,7 @@ def test_finished_command_only_measures_anew(made, caplog):
 
 
 def test_command_gives_the_settings_back():
-    assert command(Settings()) == "python experiments/pretrain_world.py"
+    assert command(PretrainSettings()) == "python experiments/pretrain_world.py"
     arguments = parse(command(TINY).split()[2:])
     assert {name: getattr(arguments, name) for name in vars(TINY)} == vars(TINY)
 
@@ -255,8 +255,8 @@ def test_recall_counts_whole_answers(tokenizer, monkeypatch):
     pairs = [("Nils was born in", "Velmar"), ("Nils was born in", "San Ledo")]
     assert recall(model, tokenizer, pairs) == 0.0
     answers = iter([[7, 8], [9, 10]])
-    monkeypatch.setattr("experiments.pretraining.report.target_ids", lambda *_: next(answers))
-    monkeypatch.setattr("experiments.pretraining.report.project", lambda _model, hidden: one_hot(hidden, (7, 8)))
+    monkeypatch.setattr("experiments.pretraining.world_report.target_ids", lambda *_: next(answers))
+    monkeypatch.setattr("experiments.pretraining.world_report.project", lambda _model, hidden: one_hot(hidden, (7, 8)))
     assert recall(model, tokenizer, pairs) == 0.5
 
 

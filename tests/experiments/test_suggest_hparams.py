@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from baselines.registry import METHODS, method
 from experiments import suggest_hparams
-from experiments.registry import METHODS, method
 from experiments.suggest_hparams import adapted
 from tests.experiments.known import saved
 from tests.tiny import MODULE_NAMES, TINY

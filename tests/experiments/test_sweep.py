@@ -2,8 +2,9 @@
 
 import pytest
 
-from experiments import evaluate, sweep, variants
-from experiments.registry import METHODS
+from baselines.registry import METHODS
+from experiments import evaluate, sweep
+from experiments.running import variants
 from tests.experiments.small import hparams_of, read, without_times
 from util.errors import UserError
 

@@ -192,7 +192,7 @@ def test_sweep(work, capfd, argv, culprit):
 
 def test_missing_weights_are_told_before_anything_is_fetched(work, capfd, monkeypatch):
     """The published command, with nobody's weights in place: no data set is asked for first."""
-    monkeypatch.setattr("experiments.session.read_dataset", lambda *_: pytest.fail("data was read"))
+    monkeypatch.setattr("experiments.running.session.read_dataset", lambda *_: pytest.fail("data was read"))
     name = "Llama-3.1-8B-Instruct"
     published = [
         "--alg_name",

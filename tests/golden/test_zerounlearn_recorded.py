@@ -5,7 +5,7 @@ import torch
 
 from tests.golden.recorded import arrays, model_and_tokenizer, needs_recording, read, requests, weight_errors
 from util.editing import layers as layers_module
-from util.editing.keys import Probe, plain
+from util.editing.keys import ModuleSite, plain
 from util.editing.targets import find_targets
 from zerounlearn import HParams, apply_to_model
 
@@ -69,5 +69,5 @@ def test_targets_and_undo(run):
         batch_tokens=4096,
     )
     assert close(found.values_ON, recorded["z"], 1e-5)
-    first = plain(model, tok, requests(), Probe(hparams.layer_module_tmp.format(hparams.layers[-1])), 4096)
+    first = plain(model, tok, requests(), ModuleSite(hparams.layer_module_tmp.format(hparams.layers[-1])), 4096)
     assert close(first, recorded[f"H:{hparams.layers[0]}"], 1e-5)

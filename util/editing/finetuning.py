@@ -68,7 +68,7 @@ def scores(model: PreTrainedModel, rows: Sequence[Row], batch_tokens: int) -> to
 
 
 @dataclass(frozen=True)
-class Part:
+class Term:
     """A term of the objective: weight · mean over its rows of loss(Σ log p (n,), indices of those rows (n,)).
 
     `loss` returns one value per row, (n,).
@@ -79,10 +79,10 @@ class Part:
     weight: float = 1.0
 
 
-def nll_part(rows: Sequence[Row], weight: float = 1.0) -> Part:
+def nll_term(rows: Sequence[Row], weight: float = 1.0) -> Term:
     """The mean over rows of the mean NLL of the answer's tokens; a negative weight climbs it."""
     tokens_N = torch.tensor([len(row.answer) for row in rows])
-    return Part(rows, lambda log_p, index: -log_p / tokens_N[index].to(log_p.device), weight)
+    return Term(rows, lambda log_p, index: -log_p / tokens_N[index].to(log_p.device), weight)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Run:
     model: PreTrainedModel
     weights: list[nn.Parameter]
     hparams: TuningHParams
-    parts: Sequence[Part]
+    parts: Sequence[Term]
     enough: Callable[[float], bool]
     generator: torch.Generator
     batch_tokens: int
@@ -100,7 +100,7 @@ class _Run:
 def fine_tune(
     model: PreTrainedModel,
     hparams: TuningHParams,
-    parts: Sequence[Part],
+    parts: Sequence[Term],
     *,
     enough: Callable[[float], bool] = lambda _nll: False,
     seed: int,
@@ -214,7 +214,7 @@ def _gradients(run: _Run, picked: list[list[int]]) -> tuple[float, list[torch.Te
 
 
 def _backward(
-    run: _Run, part: Part, indices: list[int], group: list[int]
+    run: _Run, part: Term, indices: list[int], group: list[int]
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Σ log p of some of the rows `indices` of a part, and the gradients of their share of the objective."""
     chosen = [indices[i] for i in group]

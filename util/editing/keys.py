@@ -18,7 +18,7 @@ from util.tokens import locate_subject, pad
 
 
 @dataclass(frozen=True)
-class Probe:
+class ModuleSite:
     """Where to look: a module's name, and its first input or its output."""
 
     name: str
@@ -29,7 +29,7 @@ def at_subject(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     filled: Sequence[tuple[str, str]],
-    probe: Probe,
+    probe: ModuleSite,
     batch_tokens: int,
 ) -> torch.Tensor:
     """Activations at the subject's last token, (size, R) float32, one column per (template, subject)."""
@@ -38,7 +38,7 @@ def at_subject(
 
 
 def at_positions(
-    model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: Probe, batch_tokens: int
+    model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: ModuleSite, batch_tokens: int
 ) -> torch.Tensor:
     """Activations at one position of each row of token ids, (size, R) float32, one column per (ids, position).
 
@@ -55,7 +55,7 @@ def at_positions(
     return torch.stack(columns, dim=1)
 
 
-def _read(model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: Probe) -> torch.Tensor:
+def _read(model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: ModuleSite) -> torch.Tensor:
     """(R, size) float32 of rows with their positions."""
     batch = pad([ids for ids, _ in located], device=model.device)
     modules = {"at": module(model, probe.name)}
@@ -83,7 +83,7 @@ def average_keys(
     group_means = []
     for group in templates:
         filled = [(fill(template, request.prompt), request.subject) for request in requests for template in group]
-        keys = at_subject(model, tokenizer, filled, Probe(module_name, inputs=True), batch_tokens)
+        keys = at_subject(model, tokenizer, filled, ModuleSite(module_name, inputs=True), batch_tokens)
         group_means.append(keys.view(len(keys), len(requests), len(group)).mean(2))
     return torch.stack(group_means).mean(0)
 
@@ -92,7 +92,7 @@ def plain(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     requests: Sequence[Request],
-    probe: Probe,
+    probe: ModuleSite,
     batch_tokens: int,
 ) -> torch.Tensor:
     """Activations at each fact's position in the plain prompt, (size, N) float32."""

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, check, generate
-from util.editing.keys import Probe, average_keys, plain
+from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.targets import Targets, find_targets
 from util.errors import UserError
 from util.hparams import LayerHParams, MomentHParams
@@ -74,7 +74,7 @@ class Setting:
         """K_IN at that module, averaged over the context templates."""
         return average_keys(self.model, self.tokenizer, self.requests, module_name, self.templates, self.batch_tokens)
 
-    def at_subject(self, probe: Probe) -> torch.Tensor:
+    def at_subject(self, probe: ModuleSite) -> torch.Tensor:
         """Activations in the plain prompts."""
         return plain(self.model, self.tokenizer, self.requests, probe, self.batch_tokens)
 
@@ -137,11 +137,11 @@ def _problem(
     name = hparams.rewrite_module(layer)
     with edits.timed("keys"):
         K_IN = setting.keys(name)
-        H_ON = setting.at_subject(Probe(hparams.layer_module_tmp.format(hparams.layers[-1])))
+        H_ON = setting.at_subject(ModuleSite(hparams.layer_module_tmp.format(hparams.layers[-1])))
         R_ON = (Z_ON - H_ON) / layers_left
         norm = norm_behind(setting.model, layer)
         if norm is not None:
-            R_ON = _before_norm(norm, setting.at_subject(Probe(name)), R_ON)
+            R_ON = _before_norm(norm, setting.at_subject(ModuleSite(name)), R_ON)
     U_ON = None
     if sensitive:
         with edits.timed("targets"):

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, fill, flatten
-from util.editing.suffixes import Suffixes, Text, cut, run_above
+from util.editing.suffixes import FactText, Suffixes, cut, run_above
 from util.hparams import TargetHParams
 from util.modeling import layer_count, module, project
 from util.request import Request
@@ -29,7 +29,7 @@ class Example:
     its subject: only the distribution there is read.
     """
 
-    texts: list[Text]
+    texts: list[FactText]
     first_label: list[int]
     answer: list[int]
 
@@ -40,14 +40,14 @@ def example(tokenizer: PreTrainedTokenizerBase, request: Request, answer: str, t
     texts, first_label = [], []
     for template in flatten(templates):
         ids, fact = locate_subject(tokenizer, fill(template, request.prompt), request.subject)
-        texts.append(Text(ids + answer_ids[:-1], fact))
+        texts.append(FactText(ids + answer_ids[:-1], fact))
         first_label.append(len(ids) - 1 - fact)
     ids, fact = locate_subject(tokenizer, DRIFT, request.subject)
-    return Example([*texts, Text(ids[: fact + 1], fact)], first_label, answer_ids)
+    return Example([*texts, FactText(ids[: fact + 1], fact)], first_label, answer_ids)
 
 
 @dataclass(frozen=True)
-class Part:
+class SuffixPart:
     """Texts of similar suffix length, row by row.
 
     fact_R: fact of each row. row_L, position_L, token_L: where each label is read and what it is; weight_L: its share
@@ -63,7 +63,7 @@ class Part:
     drift_D: torch.Tensor
     drift_fact_D: torch.Tensor
 
-    def facts(self, new_fact_N: torch.Tensor) -> "Part | None":
+    def facts(self, new_fact_N: torch.Tensor) -> "SuffixPart | None":
         """The rows of the facts whose new number is not −1, renumbered; None when there are none."""
         rows = (new_fact_N[self.fact_R] >= 0).nonzero()[:, 0]
         if len(rows) == 0:
@@ -72,7 +72,7 @@ class Part:
         new_row[rows] = torch.arange(len(rows), device=rows.device)
         labels = (new_row[self.row_L] >= 0).nonzero()[:, 0]
         drift = (new_row[self.drift_D] >= 0).nonzero()[:, 0]
-        return Part(
+        return SuffixPart(
             self.suffixes.rows(rows),
             new_fact_N[self.fact_R[rows]],
             new_row[self.row_L[labels]],
@@ -85,52 +85,52 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Batch:
+class SearchBatch:
     """The texts of `count` facts in parts; lens: layer whose output the NLL is read from."""
 
-    parts: list[Part]
+    parts: list[SuffixPart]
     count: int
     lens: int
 
-    def facts(self, index_N: torch.Tensor) -> "Batch":
+    def facts(self, index_N: torch.Tensor) -> "SearchBatch":
         """The batch of some of its facts (ascending), renumbered."""
         new_fact_N = torch.full((self.count,), -1, device=index_N.device)
         new_fact_N[index_N] = torch.arange(len(index_N), device=index_N.device)
         parts = (part.facts(new_fact_N) for part in self.parts)
-        return Batch([part for part in parts if part is not None], len(index_N), self.lens)
+        return SearchBatch([part for part in parts if part is not None], len(index_N), self.lens)
 
 
 @dataclass(frozen=True)
-class _Row:
-    text: Text
+class _TextRow:
+    text: FactText
     fact: int
     labels: list[tuple[int, int, float]]
 
 
 def assemble(
     model: PreTrainedModel, examples: Sequence[Example], layer: int, lens: int, norm: nn.Module | None = None
-) -> Batch:
+) -> SearchBatch:
     """Cut all texts at their fact's position and note where the loss reads.
 
     Suffixes are put together by length (1, up to 4, up to 8, …), so that little is computed on padding: drift texts end
     at their subject, and prompts go on after it for a few tokens or for many. norm: where δ is to enter before a norm
     of the layer, that norm.
     """
-    parts: dict[int, list[_Row]] = {}
+    parts: dict[int, list[_TextRow]] = {}
     for fact, one in enumerate(examples):
         share = 1 / (len(one.first_label) * len(one.answer))
         starts = [*one.first_label, None]
         for text, start in zip(one.texts, starts, strict=True):
             labels = [] if start is None else [(start + i, token, share) for i, token in enumerate(one.answer)]
-            parts.setdefault(_length_class(len(text.ids) - text.fact), []).append(_Row(text, fact, labels))
-    return Batch([_part(model, rows, layer, norm) for _, rows in sorted(parts.items())], len(examples), lens)
+            parts.setdefault(_length_class(len(text.ids) - text.fact), []).append(_TextRow(text, fact, labels))
+    return SearchBatch([_part(model, rows, layer, norm) for _, rows in sorted(parts.items())], len(examples), lens)
 
 
 def _length_class(length: int) -> int:
     return 0 if length == 1 else max(2, (length - 1).bit_length())
 
 
-def _part(model: PreTrainedModel, rows: Sequence[_Row], layer: int, norm: nn.Module | None) -> Part:
+def _part(model: PreTrainedModel, rows: Sequence[_TextRow], layer: int, norm: nn.Module | None) -> SuffixPart:
     suffixes = cut(model, [row.text for row in rows], layer, norm)
     labels = [(number, *label) for number, row in enumerate(rows) for label in row.labels]
     drift = [(number, row.fact) for number, row in enumerate(rows) if not row.labels]
@@ -138,7 +138,7 @@ def _part(model: PreTrainedModel, rows: Sequence[_Row], layer: int, norm: nn.Mod
     def column(values: Sequence[tuple], which: int, dtype: torch.dtype = torch.long) -> torch.Tensor:
         return torch.tensor([value[which] for value in values], dtype=dtype, device=suffixes.hidden_RSO.device)
 
-    return Part(
+    return SuffixPart(
         suffixes,
         column([(row.fact,) for row in rows], 0),
         column(labels, 0),
@@ -151,7 +151,7 @@ def _part(model: PreTrainedModel, rows: Sequence[_Row], layer: int, norm: nn.Mod
 
 
 def evaluate(
-    model: PreTrainedModel, batch: Batch, delta_NO: torch.Tensor, hparams: TargetHParams
+    model: PreTrainedModel, batch: SearchBatch, delta_NO: torch.Tensor, hparams: TargetHParams
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Per-fact NLL (N,) and drift log-probabilities (N, V) with δ (float32) added at every row's fact position."""
     nll_N, drift = torch.zeros_like(delta_NO[:, 0]), []
@@ -164,7 +164,7 @@ def evaluate(
 
 
 def _read(
-    model: PreTrainedModel, part: Part, lens: int, delta_NO: torch.Tensor, hparams: TargetHParams
+    model: PreTrainedModel, part: SuffixPart, lens: int, delta_NO: torch.Tensor, hparams: TargetHParams
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """NLL of the part's labels (L,) and log-probabilities of its drift rows (D, V)."""
     last = layer_count(model) - 1

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
 from util.editing.early_stop import PROBES, EarlyStop
-from util.editing.keys import Probe, at_positions
+from util.editing.keys import ModuleSite, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
 from util.hooks import capture, frozen
@@ -187,7 +187,9 @@ class CorpusMoments(Mapping):
                 located.append((ids[: position + 1], position))
         if not located:
             raise UserError(f"corpus {self.corpus.name} has no text of two tokens; name another mom2_dataset")
-        return {name: at_positions(self.model, located, Probe(name, inputs=True), self.batch_tokens) for name in names}
+        return {
+            name: at_positions(self.model, located, ModuleSite(name, inputs=True), self.batch_tokens) for name in names
+        }
 
     def _fresh(self, names: list[str]) -> dict[str, SecondMoment]:
         weights = self._weights(names)

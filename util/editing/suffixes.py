@@ -22,7 +22,7 @@ from util.tokens import pad
 
 
 @dataclass(frozen=True)
-class Text:
+class FactText:
     """One text: its token ids and the index of the fact's position."""
 
     ids: list[int]
@@ -88,7 +88,7 @@ class Suffixes:
         )
 
 
-def cut(model: PreTrainedModel, texts: Sequence[Text], layer: int, norm: nn.Module | None = None) -> Suffixes:
+def cut(model: PreTrainedModel, texts: Sequence[FactText], layer: int, norm: nn.Module | None = None) -> Suffixes:
     """Run the texts once, without gradients, and keep what `run_above` needs (see the module's docstring).
 
     norm: where δ is to enter before a norm of that layer, that norm.

@@ -26,8 +26,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import counted_once, until_they_fit
 from util.editing.contexts import Templates
-from util.editing.keys import Probe, plain
-from util.editing.objective import Batch, assemble, evaluate, example, penalties
+from util.editing.keys import ModuleSite, plain
+from util.editing.objective import SearchBatch, assemble, evaluate, example, penalties
 from util.hooks import frozen
 from util.hparams import TargetHParams
 from util.modeling import layer_count, norm_behind
@@ -71,7 +71,7 @@ def find_targets(
     running out of GPU memory halves this batch and all that follow, and goes on.
     """
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
-    anchors_ON = plain(model, tokenizer, requests, Probe(name), batch_tokens)
+    anchors_ON = plain(model, tokenizer, requests, ModuleSite(name), batch_tokens)
     norm = norm_behind(model, layer) if site == "module" else None
     lens = layer_count(model) - 1 if final_logits else max(hparams.v_loss_layer, layer)
     examples = [
@@ -125,7 +125,9 @@ def _cost(sizes: Sequence[tuple[int, int]], group: Sequence[int]) -> int:
     return sum(sizes[fact][0] for fact in group) * max(sizes[fact][1] for fact in group)
 
 
-def _optimise(model, batch: Batch, group_N: torch.Tensor, solved: Targets, hparams: TargetHParams, bar: tqdm) -> None:
+def _optimise(
+    model, batch: SearchBatch, group_N: torch.Tensor, solved: Targets, hparams: TargetHParams, bar: tqdm
+) -> None:
     """Fill in the targets of one group of facts. Adam works on each coordinate alone, so one optimiser serves all."""
     anchors_NO = solved.anchors_ON.T[group_N]
     norm_N = torch.linalg.vector_norm(anchors_NO, dim=1)

@@ -3,7 +3,7 @@ import torch
 
 from tests.tiny import MODULE_NAMES, REQUESTS, TINY
 from util.editing import finetuning
-from util.editing.finetuning import Part, answer_rows, fine_tune, log_likelihoods, nll_part, scores
+from util.editing.finetuning import Term, answer_rows, fine_tune, log_likelihoods, nll_term, scores
 from util.errors import UserError
 from util.hparams import TuningHParams
 from util.tokens import encode, target_ids
@@ -19,7 +19,7 @@ def settings(family, **changes):
 
 def tune(model, tok, hparams, parts=None, **options):
     options = {"seed": 0, "batch_tokens": None, "progress": False} | options
-    return fine_tune(model, hparams, parts or [nll_part(answer_rows(tok, REQUESTS, TRUE))], **options)
+    return fine_tune(model, hparams, parts or [nll_term(answer_rows(tok, REQUESTS, TRUE))], **options)
 
 
 def parameters(model, hparams):
@@ -66,7 +66,7 @@ def test_the_loop_is_plain_adam_on_the_weights(family, sign):
         (sign * torch.stack(per_fact).mean()).backward()
         adam.step()
         nlls.append(float(torch.stack(per_fact).mean().detach()))
-    edits = tune(model, tok, hparams, [nll_part(answer_rows(tok, REQUESTS, TRUE), sign)])
+    edits = tune(model, tok, hparams, [nll_term(answer_rows(tok, REQUESTS, TRUE), sign)])
     assert edits.diagnostics["nll"] == pytest.approx(nlls, rel=1e-5)
     for found, expected in zip(parameters(model, hparams), parameters(reference, hparams), strict=True):
         assert (found - expected).abs().max() < 1e-5
@@ -77,10 +77,10 @@ def test_the_parts_add_up(family):
     model, tok = TINY[family]()
     hparams = settings(family, batch_size=4, num_steps=1)
     rows = answer_rows(tok, REQUESTS[:2] * 2, TRUE[:2] * 2)
-    whole = tune(model, tok, hparams, [nll_part(rows)])
+    whole = tune(model, tok, hparams, [nll_term(rows)])
     together = copies(model, hparams)
     whole.undo(model)
-    tune(model, tok, hparams, [nll_part(rows[:2], 0.5), nll_part(rows[2:], 0.5)])
+    tune(model, tok, hparams, [nll_term(rows[:2], 0.5), nll_term(rows[2:], 0.5)])
     for found, expected in zip(copies(model, hparams), together, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
@@ -185,7 +185,7 @@ def test_a_broken_gradient_ends_the_run_with_finite_weights(family):
         return log_p * (float("nan") if len(calls) == 3 else 1.0)
 
     before = copies(model, hparams)
-    edits = tune(model, tok, hparams, [Part(rows, breaks_at_the_third_step)])
+    edits = tune(model, tok, hparams, [Term(rows, breaks_at_the_third_step)])
     assert edits.diagnostics["stopped"] == "not finite" and len(edits.diagnostics["nll"]) == 2
     for new, old in zip(copies(model, hparams), before, strict=True):
         assert new.isfinite().all() and not torch.equal(new, old)

@@ -3,7 +3,7 @@ import torch
 from tests.tiny import MODULE_NAMES, REQUESTS, TEMPLATES
 from util.editing import keys
 from util.editing.contexts import fill
-from util.editing.keys import Probe, at_subject, average_keys, plain
+from util.editing.keys import ModuleSite, at_subject, average_keys, plain
 from util.hooks import capture
 from util.tokens import locate_subject
 
@@ -29,7 +29,7 @@ def test_keys_are_averaged_within_then_over_groups(tiny, family):
 def test_plain_outputs(tiny, family):
     model, tok = tiny
     name = MODULE_NAMES[family]["layer_module_tmp"].format(1)
-    H = plain(model, tok, REQUESTS, Probe(name), batch_tokens=30)
+    H = plain(model, tok, REQUESTS, ModuleSite(name), batch_tokens=30)
     for i, request in enumerate(REQUESTS):
         expected = one_by_one(model, tok, request.prompt, request.subject, name, False)
         torch.testing.assert_close(H[:, i], expected, atol=1e-5, rtol=1e-4)
@@ -39,15 +39,15 @@ def test_the_order_of_the_batch_is_the_callers(tiny, family):
     model, tok = tiny
     name = MODULE_NAMES[family]["layer_module_tmp"].format(0)
     filled = [(r.prompt, r.subject) for r in REQUESTS]
-    forward = at_subject(model, tok, filled, Probe(name), 10_000)
-    backward = at_subject(model, tok, filled[::-1], Probe(name), 10_000)
+    forward = at_subject(model, tok, filled, ModuleSite(name), 10_000)
+    backward = at_subject(model, tok, filled[::-1], ModuleSite(name), 10_000)
     torch.testing.assert_close(forward, backward.flip(1))
 
 
 def test_running_out_of_memory_halves_the_batch(tiny, family, monkeypatch):
     model, tok = tiny
     name = MODULE_NAMES[family]["layer_module_tmp"].format(0)
-    expected = plain(model, tok, REQUESTS, Probe(name), 10_000)
+    expected = plain(model, tok, REQUESTS, ModuleSite(name), 10_000)
     real, sizes = keys._read, []
 
     def small_memory(model, located, probe):
@@ -57,5 +57,5 @@ def test_running_out_of_memory_halves_the_batch(tiny, family, monkeypatch):
         return real(model, located, probe)
 
     monkeypatch.setattr(keys, "_read", small_memory)
-    torch.testing.assert_close(plain(model, tok, REQUESTS, Probe(name), 10_000), expected)
+    torch.testing.assert_close(plain(model, tok, REQUESTS, ModuleSite(name), 10_000), expected)
     assert sizes == [3, 1, 1, 1]

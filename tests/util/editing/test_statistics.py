@@ -9,7 +9,7 @@ from tests.memory import Peak
 from tests.pretended import Pretended, device_of, spread
 from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, TINY, tokenizer
 from util.editing import statistics
-from util.editing.keys import Probe, plain
+from util.editing.keys import ModuleSite, plain
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hooks import capture
@@ -241,7 +241,7 @@ def test_no_keys_and_values_are_kept(family, monkeypatch):
     real = DynamicCache.__init__
     monkeypatch.setattr(DynamicCache, "__init__", lambda self, *a, **k: made.append(1) or real(self, *a, **k))
     make(model, tok, family)[names(family)[0]]
-    plain(model, tok, REQUESTS, Probe(names(family)[0]), batch_tokens=100)
+    plain(model, tok, REQUESTS, ModuleSite(names(family)[0]), batch_tokens=100)
     assert not made
     model(input_ids=torch.tensor([[1, 2]]))
     assert made

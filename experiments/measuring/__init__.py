@@ -1,0 +1,1 @@
+"""What is measured about a model as it is: scores, metrics, perplexity, generated text."""

@@ -1,0 +1,1 @@
+"""Runs: their settings, identity, session, one run, its record, tables and variants."""

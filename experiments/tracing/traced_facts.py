@@ -1,0 +1,84 @@
+"""Facts that a model knows, as token ids, and the places of their tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import Record
+from experiments.measuring.scoring import score
+from util.editing.finetuning import Row
+from util.tokens import subject_span, target_ids
+
+SUBJECT_LAST = "last subject token"
+PLACES = (
+    "first subject token",
+    "middle subject tokens",
+    SUBJECT_LAST,
+    "first subsequent token",
+    "further tokens",
+    "last token",
+)
+"""Where a token can stand in a prompt (the paper's classes)."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """row: the prompt and the answer's tokens whose probability is read. prompt: tokens of the prompt. first, last: the
+    subject's."""
+
+    case_id: int | str
+    row: Row
+    prompt: int
+    first: int
+    last: int
+
+    def traced(self) -> range:
+        """The positions where putting something back can have an effect."""
+        return range(self.first, self.prompt)
+
+    def place(self, position: int) -> str:
+        """The place of a traced token. One that fits two is the subject's last, else the prompt's last, else the first
+        of its part."""
+        exact = {self.last + 1: 3, self.first: 0, self.prompt - 1: 5, self.last: 2}
+        return PLACES[exact.get(position, 1 if position < self.last else 4)]
+
+
+def known_facts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[Record],
+    limit: int,
+    *,
+    whole_answer: bool = False,
+    batch_tokens: int,
+    progress: bool = False,
+) -> tuple[list[Fact], int]:
+    """Up to `limit` facts whose answer is the model's argmax, and how many records were tried, in their order.
+
+    whole_answer: all tokens of the answer must be right (and are read later), not the first alone.
+    """
+    found: list[Fact] = []
+    tried = 0
+    with tqdm(total=len(records), desc="facts the model knows", disable=not progress, leave=False) as bar:
+        while len(found) < limit and tried < len(records):
+            some = records[tried : tried + 2 * limit]
+            scores = score(model, tokenizer, [(one.text, one.target_true) for one in some], batch_tokens=batch_tokens)
+            for record in some:
+                tried += 1
+                correct = scores[record.text, record.target_true].correct
+                if all(correct) if whole_answer else correct[0]:
+                    found.append(as_fact(tokenizer, record, whole_answer))
+                if len(found) == limit:
+                    break
+            bar.update(len(some))
+    return found, tried
+
+
+def as_fact(tokenizer: PreTrainedTokenizerBase, record: Record, whole_answer: bool = False) -> Fact:
+    """Tokenise a record, with the answer's first token or all of them."""
+    ids, first, last = subject_span(tokenizer, record.prompt, record.subject)
+    answer = target_ids(tokenizer, record.target_true)
+    answer = answer if whole_answer else answer[:1]
+    return Fact(record.case_id, Row(ids + answer[:-1], answer), len(ids), first, last)

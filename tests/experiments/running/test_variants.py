@@ -1,0 +1,51 @@
+"""Presets vary what they say and nothing else."""
+
+import pytest
+
+from baselines.registry import method
+from experiments.running.variants import PRESETS, SIZES, TARGETS
+from experiments.sweep import parse as parse_sweep
+from experiments.sweep import rows
+from util.errors import UserError
+from util.paths import hparams_dir
+
+
+def hparams(name="ZeroUnlearn", model="Llama-3.1-8B-Instruct"):
+    return method(name).HParams.from_json(hparams_dir() / name / f"{model}.json")
+
+
+def test_ablation_changes_one_thing_at_a_time():
+    full, *others = PRESETS["ablation"]("ZeroUnlearn", hparams())
+    assert full.changed(hparams()) == hparams()
+    by_hparams = [variant for variant in others if variant.hparams]
+    changes = [
+        {
+            key: value
+            for key, value in variant.changed(hparams()).model_dump().items()
+            if value != getattr(hparams(), key)
+        }
+        for variant in by_hparams
+    ]
+    assert changes == [{"projector": "none"}, {"projector": "identity_preserving"}, {"wiki_KKT_lam": 0}]
+    assert [variant.flags for variant in others if variant.flags] == [{"edit_layer_nums": 1}, {"edit_layer_nums": 2}]
+
+
+def test_targets_sizes_and_layers():
+    assert [v.flags["neutral_target"] for v in PRESETS["targets"]("MEMIT", hparams("MEMIT"))] == list(TARGETS)
+    assert [v.flags["unlearn_num"] for v in PRESETS["sizes"]("ROME", hparams("ROME"))] == list(SIZES)
+    assert [v.flags["edit_layer_nums"] for v in PRESETS["layers"]("ZeroUnlearn", hparams())] == [1, 2, 3]
+    assert len(PRESETS["layers"]("ZeroUnlearn", hparams(model="world"))) == 1
+
+
+@pytest.mark.parametrize(("preset", "name"), [("ablation", "MEMIT"), ("layers", "BASE")])
+def test_presets_a_method_cannot_have(preset, name):
+    with pytest.raises(UserError, match=name):
+        PRESETS[preset](name, hparams(name))
+
+
+def test_a_preset_varies_one_method():
+    assert [v.label for v in rows(parse_sweep(["--preset", "targets", "--methods", "MEMIT"]))][
+        1
+    ] == "MEMIT to I don't know."
+    with pytest.raises(UserError, match="one method"):
+        rows(parse_sweep(["--preset", "targets", "--methods", "MEMIT", "ROME"]))

@@ -143,9 +143,9 @@ def test_a_record_as_a_fact():
     assert tok.decode(whole.row.prompt, skip_special_tokens=True) == record.text
     assert (
         tok.decode(whole.row.answer) == " violin music"
-        and len(whole.row.ids) == whole.prompt + len(whole.row.answer) - 1
+        and len(whole.row.ids) == len(whole.row.prompt) + len(whole.row.answer) - 1
     )
-    assert first.row.answer == whole.row.answer[:1] and len(first.row.ids) == first.prompt
+    assert first.row.answer == whole.row.answer[:1] and first.row.ids == first.row.prompt
 
 
 def fact(length, first, last):

@@ -6,6 +6,7 @@ transformers does the reading; what it needs for that are the packages gguf and 
 import struct
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from transformers import GgufConfig, PreTrainedModel
 
@@ -55,5 +56,6 @@ def broken(source: str) -> tuple[type[Exception], ...]:
 def unmarked(model: PreTrainedModel) -> PreTrainedModel:
     """The same model without what marks it as quantised: its weights are plain, and are saved as such."""
     if getattr(model, "quantization_method", None) == "gguf":
-        model.hf_quantizer.remove_quantization_config(model)
+        quantizer: Any = model.hf_quantizer
+        quantizer.remove_quantization_config(model)
     return model

@@ -9,7 +9,16 @@ from pathlib import Path
 NOT_OURS = {"tests", "data", "results", "hparams", "sh"}
 
 TENSORS = {"torch", "numpy", "scipy"}
-PLUMBING = TENSORS | {"transformers", "tokenizers", "safetensors", "accelerate", "huggingface_hub", "pydantic", "tqdm"}
+PLUMBING = TENSORS | {
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "accelerate",
+    "huggingface_hub",
+    "pydantic",
+    "tqdm",
+    "filelock",
+}
 FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
 ANYTHING = None
 

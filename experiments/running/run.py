@@ -112,18 +112,18 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
     """Hand the requests over step by step; yields a Step each. All edits are undone at the end, whatever happens."""
     requests = [record.request(session.flags.neutral_target) for record in facts.forget]
     size = session.flags.num_edits or len(requests)
-    done: list[WeightEdits] = []
+    whole = WeightEdits()  # of all steps: one copy of each changed weight, and the keys written so far
     try:
         for start in range(0, len(requests), size):
-            chunk, previous = requests[start : start + size], done[-1] if done else None
+            chunk = requests[start : start + size]
             try:
                 edits = method(task.alg_name).apply_to_model(
-                    session.model, session.tokenizer, chunk, hparams, previous=previous, **options
+                    session.model, session.tokenizer, chunk, hparams, previous=whole, **options
                 )
             except FloatingPointError as error:
                 yield Step(start + len(chunk), None, {}, str(error))
                 return
-            done.append(edits)
+            whole.extend(edits)
             for stage, seconds in edits.seconds.items():
                 watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
             scores = scored(downstream_due(session.flags, start // size + 1, start + size >= len(requests)))
@@ -135,8 +135,7 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
             save(session, save_model)
             save_model = None
     finally:
-        for edits in reversed(done):
-            edits.undo(session.model)
+        whole.undo(session.model)
         if save_model:
             log.warning("the model is not saved to %s: the run did not get to its end", save_model)
 

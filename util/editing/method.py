@@ -4,30 +4,22 @@ What users call, `apply_to_model`, is made from `edit` here, for all methods ali
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates
 from util.editing.layers import check_layers, check_requests
 from util.editing.setting import Moments, Setting
+from util.editing.target_cache import TargetCache
 from util.hparams import HParams, LayerHParams
 from util.request import Request
 from util.weights import WeightEdits
 
-Params = TypeVar("Params", bound=HParams, contravariant=True)
+Params = TypeVar("Params", bound=HParams)
 
 
-class Method(Protocol[Params]):
-    """The common signature."""
-
-    def __call__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request], hparams: Params,
-        **options,
-    ) -> WeightEdits: ...  # fmt: skip
-
-
-def public(edit: Callable[[Setting, Params], WeightEdits]) -> Method[Params]:
+def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., WeightEdits]:
     """`apply_to_model` of a method, from its `edit`."""
 
     def apply_to_model(
@@ -43,6 +35,7 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Method[Params]:
         seed: int = 0,
         batch_tokens: int | None = None,
         progress: bool = False,
+        target_cache: TargetCache | None = None,
     ) -> WeightEdits:
         """Edit `model` in place so that the requests are forgotten, and return the edits, whose `undo` is bit-exact.
 
@@ -50,7 +43,8 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Method[Params]:
         context_templates: groups of templates; None generates them from `seed` where the method needs some.
         retain_requests: facts to keep, for methods that train on some (NPO). previous: in a sequential run, the edits
         of the steps before (AlphaEdit protects their keys). seed: draws templates and orders. batch_tokens: padded
-        tokens of one batch; None takes what the machine takes with ease. progress: show bars.
+        tokens of one batch; None takes what the machine takes with ease. progress: show bars. target_cache: where
+        targets are kept for other methods and runs; None keeps none.
         Options that a method does not need are accepted and left alone. Raises UserError on bad input, and leaves every
         weight as it was whenever it raises.
         """
@@ -65,6 +59,7 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Method[Params]:
             seed=seed,
             batch_tokens=batch_tokens,
             progress=progress,
+            target_cache=target_cache,
         )
         check_requests(requests)
         if isinstance(hparams, LayerHParams):

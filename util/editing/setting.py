@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, check, generate
 from util.editing.keys import ModuleSite, average_keys, plain
+from util.editing.target_cache import TargetCache
 from util.editing.targets import Site, Targets, find_targets
 from util.hparams import TargetHParams
 from util.modeling import default_batch_tokens
@@ -37,6 +38,7 @@ class Setting:
     seed: int = 0
     batch_tokens: int | None = None
     progress: bool = False
+    target_cache: TargetCache | None = None
 
     @cached_property
     def templates(self) -> Templates:
@@ -62,20 +64,16 @@ class Setting:
     def targets(
         self, hparams: TargetHParams, answers: Sequence[str], layer: int, site: Site, *, final_logits: bool = False
     ) -> Targets:
-        """`find_targets` for these requests."""
-        return find_targets(
-            self.model,
-            self.tokenizer,
-            self.requests,
-            answers,
-            layer,
-            site,
-            hparams,
-            self.templates,
-            batch_tokens=self.budget,
-            final_logits=final_logits,
-            progress=self.progress,
-        )
+        """`find_targets` for these requests, or what it gave when the same was asked before, by any method."""
+        asked = (self.model, self.tokenizer, self.requests, answers, layer, site, hparams, self.templates)
+        key = self.target_cache.key(*asked, final_logits) if self.target_cache else None
+        known = self.target_cache.read(key, self.model.device) if self.target_cache and key else None
+        if known:
+            return known
+        found = find_targets(*asked, batch_tokens=self.budget, final_logits=final_logits, progress=self.progress)
+        if self.target_cache and key:
+            self.target_cache.write(key, found)
+        return found
 
     def keys(self, module_name: str) -> torch.Tensor:
         """K_IN at that module, averaged over the context templates."""

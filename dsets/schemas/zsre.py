@@ -62,6 +62,6 @@ def _question(row: RawRow, subject: str) -> tuple[str, str]:
 
 def _locality(row: RawRow) -> tuple[Probe, ...]:
     return tuple(
-        Probe(prompt=question if question.rstrip().endswith("?") else question.rstrip() + "?", answer=answer)
+        Probe(prompt=question.rstrip().removesuffix("?") + "?", answer=answer)
         for question, answer in row.pairs("loc", "loc_ans")
     )

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsets import files, rwku
-from dsets.counterfact import CounterFact, MultiCounterFact
+from dsets.by_relation import Collection, ParaRel, Relations
+from dsets.counterfact import CounterFact, MultiCounterFact, RealFacts
 from dsets.download import fetch
 from dsets.format import Format
+from dsets.known_1000 import Known1000
 from dsets.mquake import MQuAKE
 from dsets.own_facts import Facts
 from dsets.raw_rows import Collected, RawRow, read_rows
@@ -21,7 +23,16 @@ from util.errors import UserError
 
 __all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "Hop", "LevelProbe", "MultiHop", "Probe", "Record", "load"]
 
-DATASETS: dict[str, type[Format]] = {"mcf": MultiCounterFact, "cf": CounterFact, "zsre": ZsRE, "mquake": MQuAKE}
+DATASETS: dict[str, type[Format] | type[Collection]] = {
+    "mcf": MultiCounterFact,
+    "cf": CounterFact,
+    "zsre": ZsRE,
+    "mquake": MQuAKE,
+    "real": RealFacts,
+    "known_1000": Known1000,
+    "pararel": ParaRel,
+    "relations": Relations,
+}
 """What `--ds_name` may name. A new data set: one class and one line here."""
 
 WORLD_DATASETS = ("mcf", "zsre", "mquake")
@@ -65,8 +76,26 @@ def _from_world(ds_name: str) -> Dataset:
 
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
     format_class = DATASETS[ds_name]
-    path = fetch(format_class.upstream, paths.data_dir(data_dir), lambda content: _check(content, format_class))
+    if issubclass(format_class, Collection):
+        return _from_collection(ds_name, format_class, paths.data_dir(data_dir))
+    path = format_class.shipped or fetch(
+        format_class.upstream, paths.data_dir(data_dir), lambda content: _check(content, format_class)
+    )
     return _from_content(ds_name, files.read(path), str(path), path, format_class)
+
+
+def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path) -> Dataset:
+    found = collection.read(data_dir)
+    return Dataset(
+        name=ds_name,
+        metric=collection.metric,
+        records=found.collected.records,
+        path=data_dir / collection.folder,
+        size=found.size,
+        digest=found.digest,
+        skipped=dict(found.collected.skipped),
+        notes=dict(found.collected.notes),
+    )
 
 
 def _check(content: bytes, format_class: type[Format]) -> int:
@@ -129,7 +158,7 @@ def _demand_records(collected: Collected, source: str) -> None:
 
 
 def _formats() -> list[type[Format]]:
-    return [*DATASETS.values(), Facts]
+    return [*(one for one in DATASETS.values() if issubclass(one, Format)), Facts]
 
 
 def _recognise(row: RawRow) -> type[Format]:

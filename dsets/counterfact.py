@@ -1,5 +1,7 @@
 """CounterFact and MultiCounterFact (Meng et al. 2022, "Locating and Editing Factual Associations in GPT")."""
 
+from pathlib import Path
+
 from dsets.download import Upstream
 from dsets.format import Format, template
 from dsets.raw_rows import Collected, RawRow
@@ -44,6 +46,13 @@ class CounterFact(Format):
             )
             collected.records.append(record)
             collected.note_gaps(record)
+
+
+class RealFacts(CounterFact):
+    """The same schema, in the file of real facts that lies in the repository (dsets/real)."""
+
+    upstream = None
+    shipped = Path(__file__).parent / "real" / "facts.json"
 
 
 class MultiCounterFact(CounterFact):

@@ -61,7 +61,12 @@ def fact(subject: str = "Danielle Darrieux") -> dict:
     return {"prompt": "The mother tongue of {} is", "subject": subject, "target_true": "French"}
 
 
-SCHEMAS = {"counterfact": counterfact, "zsre": zsre, "mquake": mquake, "facts": fact}
+def known_1000() -> dict:
+    prompt = "The mother tongue of Danielle Darrieux is"
+    return fact() | {"known_id": 0, "attribute": "French", "template": "The mother tongue of {} is", "prompt": prompt}
+
+
+SCHEMAS = {"counterfact": counterfact, "zsre": zsre, "mquake": mquake, "known_1000": known_1000, "facts": fact}
 
 
 def changed(row: dict, field: str, value=None, *, drop: bool = False) -> dict:

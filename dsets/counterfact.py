@@ -1,6 +1,7 @@
 """CounterFact and MultiCounterFact (Meng et al. 2022, "Locating and Editing Factual Associations in GPT")."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from dsets.download import Upstream
 from dsets.format import Format, template
@@ -17,7 +18,7 @@ class CounterFact(Format):
     """
 
     metric = "counterfact"
-    upstream = Upstream(file_name="counterfact.json", base=HOST, count=21_919)
+    upstream: ClassVar[Upstream | None] = Upstream(file_name="counterfact.json", base=HOST, count=21_919)
     description = "case_id, requested_rewrite (an object), paraphrase_prompts, neighborhood_prompts"
 
     @staticmethod

@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -82,9 +83,7 @@ class Collection(ABC):
             unfinished.touch()
             for path in cls.paths:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
-                fetch(
-                    Upstream(file_name=path, base=cls.base), root, lambda content, path=path: cls.check(path, content)
-                )
+                fetch(Upstream(file_name=path, base=cls.base), root, partial(cls.check, path))
             unfinished.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{root} cannot be written ({error}); name another folder with --data_dir") from error

@@ -47,7 +47,8 @@ def collect(relations: Iterable[Relation]) -> Collected:
 
 def _single(pairs: Sequence[tuple[str, str]]) -> tuple[dict[int, tuple[str, str]], list[int]]:
     """Place → pair of each subject's first mention, of subjects with one object; and the others' first places."""
-    objects, first = defaultdict(set), {}
+    objects: dict[str, set[str]] = defaultdict(set)
+    first: dict[str, int] = {}
     for place, (subject, answer) in enumerate(pairs):
         objects[subject].add(answer)
         first.setdefault(subject, place)

@@ -57,7 +57,7 @@ class ParaRel(Collection):
 
 def object_last(patterns: Iterable[str]) -> tuple[str, ...]:
     """The templates of patterns that end in the object, each once, in order: ``[X] is in [Y] .`` → ``{} is in``."""
-    found = {}
+    found: dict[str, None] = {}
     for pattern in patterns:
         text = " ".join(pattern.split()).rstrip(" .")
         if text.endswith("[Y]") and text.count("[X]") == text.count("[Y]") == 1:

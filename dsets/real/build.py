@@ -92,7 +92,8 @@ def _chosen(wording: Wording, gathered: Gathered, rank: Rank) -> list[tuple[str,
     fewest = 1 if wording.single else FEWEST_PER_OBJECT
     usable = [pair for pair in usable if subjects[pair[1]] >= fewest]
     usable.sort(key=lambda pair: rank.key(pair, gathered.sources[pair]))
-    taken, chosen = Counter(), []
+    taken: Counter[str] = Counter()
+    chosen: list[tuple[str, str]] = []
     for pair in usable:
         if len(chosen) < PER_RELATION and taken[pair[1]] < PER_OBJECT:
             taken[pair[1]] += 1

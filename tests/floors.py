@@ -57,7 +57,9 @@ def floor(module: str, package: str) -> Floor:
     return Floor("a method", ("util", package), PLUMBING)
 
 
-MEASURING = tuple(f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "auditing"))
+MEASURING = tuple(
+    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+)
 RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
 BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")
 

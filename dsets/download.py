@@ -142,7 +142,7 @@ def _one_request(url: str, part: BinaryIO, state: Path) -> None:
         start = 0
     # If-Range: a file that changed meanwhile is sent whole (200) instead of a piece that does not fit (206).
     rest = {"Range": f"bytes={start}-", "If-Range": validator} if validator else {}
-    with _opened(url, {"User-Agent": "zerounlearn", **rest}, state) as response:
+    with _opened(url, {"User-Agent": "zerounlearn"} | rest, state) as response:
         if response.status != 206:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dsets import files
@@ -75,17 +74,16 @@ def _from_world(ds_name: str) -> Dataset:
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
     format_class = DATASETS[ds_name]
     upstream = format_class.upstream
-    assert upstream is not None, f"{ds_name} has no published file"
-    check = partial(_check, name=upstream.file_name, format_class=format_class)
+    assert upstream is not None, "what DATASETS lists is published"
+
+    def check(content: bytes) -> int:
+        """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
+        rows = read_rows(content, upstream.file_name)
+        _demand(rows[0], format_class)
+        return len(rows)
+
     path = fetch(upstream, paths.data_dir(data_dir), check)
     return _from_content(ds_name, files.read(path), str(path), path, format_class)
-
-
-def _check(content: bytes, name: str, format_class: type[Format]) -> int:
-    """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
-    rows = read_rows(content, name)
-    _demand(rows[0], format_class)
-    return len(rows)
 
 
 def _existing_file(name: str) -> Path:

@@ -6,6 +6,8 @@ Resolved when called; nothing is created or remembered.
 import os
 from pathlib import Path
 
+from util.choices import WORLD
+
 Flag = str | os.PathLike | None
 
 
@@ -45,7 +47,7 @@ def model_dir(name: str, flag: Flag = None) -> Path | None:
     ``world`` is the embedded model. Otherwise a folder of that name under ``--model_path_dir`` (or
     ZEROUNLEARN_MODELS), else `name` itself when it is a folder.
     """
-    if name == "world":
+    if name == WORLD:
         return root() / "dsets" / "world" / "model"
     parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
     candidates = ([Path(parent).expanduser() / name] if parent else []) + [Path(name).expanduser()]

@@ -20,12 +20,12 @@ from dsets.corpus import Corpus
 from dsets.hub import hub_failures
 from experiments.measuring.scoring import LOGITS_AT_ONCE
 from util.batching import in_batches
+from util.choices import WORLD
 from util.errors import UserError
 from util.hooks import frozen
-from util.modeling import WORLD, final_hidden, max_length, project
+from util.modeling import final_hidden, max_length, project
 from util.tokens import Batch, encode, pad
 
-KINDS = ("auto", "wikitext2", "paper", "heldout", "none")
 WIKITEXT2 = "wikitext2_test.txt"
 WINDOW = 2048
 PAPER_DOCUMENTS, PAPER_TOKENS = 20, 100
@@ -53,7 +53,7 @@ def choose(kind: str, model_name: str, data_dir: Path, corpus: Corpus | None) ->
 
 @dataclass(frozen=True)
 class PerplexityText:
-    """What a perplexity is measured on. kind: one of KINDS but ``auto``. digest: sha256 of the documents."""
+    """What a perplexity is measured on. kind: one of PPL_TEXTS but ``auto``. digest: sha256 of the documents."""
 
     kind: str
     documents: tuple[str, ...]

@@ -20,8 +20,9 @@ import torch
 
 import dsets
 from dsets.corpus import load_corpus
-from experiments.running.arguments import add_model_flags
-from experiments.running.session import hparams_path
+from experiments.running.arguments import add_flags
+from experiments.running.reading import hparams_path
+from experiments.running.settings import ModelSettings
 from tests.util.editing.reference import find_target
 from util import modeling
 from util.editing.contexts import generate
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--facts {flags.facts}: give at least 1")
     modeling.resolve_device(flags.device)
     modeling.find_source(flags.model_name, flags.model_path_dir)
-    hparams = HParams.from_json(hparams_path(flags, "ZeroUnlearn"))
+    hparams = HParams.from_json(hparams_path("ZeroUnlearn", flags.model_name, flags.hparams_fname))
     records = dsets.load(flags.ds_name, flags.data_dir, world=flags.model_name == modeling.WORLD).records
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
     check_layers(model, hparams)
@@ -65,7 +66,7 @@ def parser() -> Parser:
         "--work", nargs="+", choices=list(WORK), default=list(WORK), help="what to measure (default: all)"
     )
     made.add_argument("--facts", type=int, default=50, help="facts of the target search and the solve (default: 50)")
-    add_model_flags(made)
+    add_flags(made, ModelSettings)
     made.add_argument("--hparams_fname", help="file in hparams/ZeroUnlearn/, or a path (default: <model_name>.json)")
     made.add_argument("--ds_name", default="mcf", help="where the facts come from (default: mcf)")
     made.add_argument("--data_dir", help="data sets and corpora (default: data/)")

@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 
 from experiments.running.gpus import Job, choose_gpus, launch, one_gpu
-from experiments.running.settings import SweepSettings
+from experiments.running.script_settings import SweepSettings
 from util.paths import root
 from util.runs import cli
 
@@ -35,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     gpus = choose_gpus(settings.gpus, settings.device)
     parts = per_model(settings)
     jobs = [job for part in parts for job in jobs_of(part)] if len(gpus) > 1 else []
-    first = {job.model: job for job in reversed(jobs)}.values()
-    failed = {job.model for some in (first, [job for job in jobs if job not in first]) for job in launch(some, gpus)}
+    failed = {job.model for some in in_turn(jobs) for job in launch(some, gpus)}
     if gpus:
         os.environ.update(one_gpu(gpus[0]))
     from experiments.running import grid  # loads torch, which --help need not wait for, and which sees one GPU now
@@ -47,6 +46,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             grid.report_of(part, own)
         else:
             grid.sweep(part)
+
+
+def in_turn(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The first job of each model, and then the others."""
+    first = list({job.model: job for job in reversed(jobs)}.values())
+    return [some for some in (first, [job for job in jobs if job not in first]) if some]
 
 
 def per_model(settings: SweepSettings) -> list[SweepSettings]:

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import is_accelerate_available
 from transformers.utils.logging import disable_progress_bar
 
-from util import choices, paths
+from util import choices, gguf_models, paths
 from util.choices import WORLD
 from util.errors import UserError
 from util.tokens import Batch
@@ -48,8 +48,9 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model (eval mode, on `device`, in `dtype`) and its fast tokenizer.
 
-    model_name: the embedded model, a folder, a folder's name under `model_path_dir`, or a hub id. safetensors only; no
-    code of the checkpoint is ever run. dtype ``auto`` keeps the checkpoint's own.
+    model_name: the embedded model, a folder, a folder's name under `model_path_dir` or models/, or a hub id.
+    safetensors only, or a GGUF file, whose weights are dequantised; no code of the checkpoint is ever run. dtype
+    ``auto`` keeps the checkpoint's own.
     With device ``auto`` a model that does not fit the GPU is spread over all GPUs (needs accelerate).
     Raises UserError when the weights are missing or do not fit.
     """
@@ -58,11 +59,12 @@ def load(
     target = resolve_device(device)
     source = find_source(model_name, model_path_dir)
     disable_progress_bar()  # of the weights' loading, whatever --quiet and the terminal
-    options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True}
+    place, file, quantization = gguf_models.reading(source)
+    options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True, **file, **quantization}
     try:
-        model = _read(source, options)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
-    except (OSError, SafetensorError, ValueError, ImportError) as error:
+        model = gguf_models.unmarked(_read(place, options))
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, use_fast=True, **file)
+    except (OSError, SafetensorError, ValueError, ImportError, *gguf_models.broken(source)) as error:
         raise UserError(_unusable(source, error)) from error
     try:
         return model.to(target).eval(), tokenizer
@@ -74,7 +76,7 @@ def load(
             ) from error
     del model
     torch.cuda.empty_cache()
-    return _spread(source, options).eval(), tokenizer
+    return gguf_models.unmarked(_spread(place, options)).eval(), tokenizer
 
 
 def _read(source: str, options: dict) -> PreTrainedModel:
@@ -99,8 +101,10 @@ def _spread(source: str, options: dict) -> PreTrainedModel:
 
 
 def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> str:
-    """The model's folder, or its hub id where no folder was named. UserError when a folder lacks the model's files."""
+    """The model's folder or GGUF file, or its hub id where none was named. UserError when a folder lacks its files."""
     folder = paths.model_dir(model_name, model_path_dir)
+    if folder and (file := gguf_models.gguf_file(folder)):
+        return str(file)
     if folder is None and model_path_dir:
         raise UserError(
             f"the weights of model {model_name!r} are missing: there is no folder {Path(model_path_dir) / model_name}; "
@@ -116,7 +120,9 @@ def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> st
 
 
 def _unusable(source: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if source.endswith(gguf_models.SUFFIX):
+        return f"GGUF file {source} cannot be read ({reason}); name another one, or a folder of safetensors"
     if Path(source).is_dir():
         needed = "it needs config.json, *.safetensors and tokenizer.json"
         return f"model folder {source} is not complete ({reason}); {needed}"

@@ -42,13 +42,24 @@ def results_dir(flag: Flag = None) -> Path:
 
 
 def model_dir(name: str, flag: Flag = None) -> Path | None:
-    """The local folder of a model, or None when it is to come from the hub.
+    """The local folder (or .gguf file) of a model, or None when it is to come from the hub.
 
     ``world`` is the embedded model. Otherwise a folder of that name under ``--model_path_dir`` (or
-    ZEROUNLEARN_MODELS), else `name` itself when it is a folder.
+    ZEROUNLEARN_MODELS), else `name` itself when it is a folder, else, where no parent was named, a folder of that name
+    in models/, where get_model.py puts them.
     """
     if name == WORLD:
         return root() / "dsets" / "world" / "model"
     parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
-    candidates = ([Path(parent).expanduser() / name] if parent else []) + [Path(name).expanduser()]
-    return next((folder for folder in candidates if folder.is_dir()), None)
+    candidates = [Path(parent).expanduser() / name] if parent else []
+    candidates += [Path(name).expanduser()] + ([] if parent else [models_dir() / name])
+    return next((place for place in candidates if place.is_dir() or _is_gguf(place)), None)
+
+
+def _is_gguf(place: Path) -> bool:
+    return place.suffix == ".gguf" and place.is_file()
+
+
+def models_dir() -> Path:
+    """Where fetched models are put and looked for: <root>/models."""
+    return root() / "models"

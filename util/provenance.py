@@ -18,13 +18,17 @@ STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def provenance(device: torch.device) -> dict[str, object]:
     """Versions, commit and device."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),
         "packages": {package: package_version(package) for package in ("torch", "transformers", "numpy", "datasets")},
         "commit": _commit(),
-        "device": {"type": str(device), "name": name, "threads": torch.get_num_threads()},
+        "device": {"type": str(device), "name": device_name(device), "threads": torch.get_num_threads()},
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name; a CPU's architecture."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
 
 
 def package_version(package: str) -> str | None:

@@ -80,13 +80,18 @@ def flag_of(field: FieldInfo) -> Flag:
 def parser(settings: type[Settings], prog: str, description: str | None) -> Parser:
     """A parser with a flag for each field."""
     made = Parser(prog=prog, description=description)
+    add_flags(made, settings)
+    return made
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """A flag for each field, in its group."""
     groups: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         flag = flag_of(field)
         if flag.group not in groups:
-            groups[flag.group] = made.add_argument_group(flag.group)
+            groups[flag.group] = parser.add_argument_group(flag.group)
         groups[flag.group].add_argument(f"--{name}", **_options(field, flag))
-    return made
 
 
 def _options(field: FieldInfo, flag: Flag) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def _complaint(error: ValidationError, cls: type[Settings]) -> str:
     return f"--{name} {problem['input']!r}: {problem['msg']}"
 
 
-def batch_tokens(text: str) -> int | None:
+def tokens_or_auto(text: str) -> int | None:
     """Padded tokens of a batch, on a command line: a number, or ``auto`` (None)."""
     if text == "auto":
         return None

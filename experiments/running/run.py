@@ -29,8 +29,8 @@ log = logging.getLogger("zerounlearn")
 COLLAPSED_PPL = 1000
 """A perplexity above this, and above ten times Base, is a model that has collapsed."""
 
-Edit = Callable[[Sequence[Request], WeightEdits | None], WeightEdits]
-"""(requests of one step, edits of the step before) → edits."""
+Edit = Callable[[Sequence[Request], WeightEdits], WeightEdits]
+"""(requests of one step, edits of the steps before) → edits."""
 
 
 def resolved(session: Session, settings: RunSettings) -> RunSettings:
@@ -90,7 +90,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
             "progress": settings.progress,
         }
 
-        def edit(requests: Sequence[Request], previous: WeightEdits | None) -> WeightEdits:
+        def edit(requests: Sequence[Request], previous: WeightEdits) -> WeightEdits:
             apply = method(settings.alg_name).apply_to_model
             edits = apply(session.model, session.tokenizer, requests, hparams, previous=previous, **options)
             for stage, seconds in edits.seconds.items():
@@ -132,16 +132,16 @@ def _forget(
     """Hand the requests over step by step; yields a Step each. All edits are undone at the end, whatever happens."""
     requests = [record.request(settings.neutral_target) for record in facts.forget]
     size = settings.num_edits or len(requests)
-    done: list[WeightEdits] = []
+    whole = WeightEdits()  # of all steps: one copy of each changed weight, and the keys written so far
     try:
         for start in range(0, len(requests), size):
-            chunk, previous = requests[start : start + size], done[-1] if done else None
+            chunk = requests[start : start + size]
             try:
-                edits = edit(chunk, previous)
+                edits = edit(chunk, whole)
             except FloatingPointError as error:
                 yield Step(start + len(chunk), None, {}, str(error))
                 return
-            done.append(edits)
+            whole.extend(edits)
             last = start + size >= len(requests)
             scores = scored(downstream_due(settings.downstream_eval_steps, start // size + 1, last))
             reason = broken_off(edits) or broken_numbers(scores) or exploded(base, scores["summary"])
@@ -152,8 +152,7 @@ def _forget(
             save(session, save_model)
             save_model = None
     finally:
-        for edits in reversed(done):
-            edits.undo(session.model)
+        whole.undo(session.model)
         if save_model:
             log.warning("the model is not saved to %s: the run did not get to its end", save_model)
 

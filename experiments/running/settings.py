@@ -13,8 +13,7 @@ from baselines.registry import METHODS
 from dsets import DATASETS
 from experiments.downstream.task_rows import TASKS
 from experiments.measuring.choices import PPL_TEXTS
-from experiments.running.arguments import Flag, Settings, batch_tokens, seed_number, share
-from experiments.running.variants import PRESETS
+from experiments.running.arguments import Flag, Settings, seed_number, share, tokens_or_auto
 from util.choices import DTYPES, WORLD
 from util.request import NEUTRAL
 from util.runs import shows_bars
@@ -50,9 +49,16 @@ class ModelSettings(Settings):
     batch_tokens: Annotated[
         int | None,
         Flag(
-            "padded tokens of one batch: auto (default) or a number", reason=ROUNDING, group="model", read=batch_tokens
+            "padded tokens of one batch: auto (default) or a number", reason=ROUNDING, group="model", read=tokens_or_auto
         ),
     ] = None
+
+    quiet: Annotated[bool, Flag("no progress bars, no table", reason=SHOWN)] = False
+
+    @property
+    def progress(self) -> bool:
+        """Whether progress bars are drawn."""
+        return shows_bars(self.quiet)
 
     @property
     def world(self) -> bool:
@@ -112,7 +118,6 @@ class CommonSettings(ModelSettings):
     compat: Annotated[
         Literal["none", "published"], Flag("also score zsre as the published release does", decides="base")
     ] = "none"
-    quiet: Annotated[bool, Flag("no progress bars, no table", reason=SHOWN)] = False
     downstream_eval_steps: Annotated[
         int,
         Field(ge=0),
@@ -164,11 +169,6 @@ class CommonSettings(ModelSettings):
             )
         return self
 
-    @property
-    def progress(self) -> bool:
-        """Whether progress bars are drawn."""
-        return shows_bars(self.quiet)
-
     def run(self, alg_name: str, ds_name: str, seed: int) -> "RunSettings":
         """One run of a sweep."""
         shared = {name: getattr(self, name) for name in CommonSettings.model_fields}
@@ -207,40 +207,3 @@ class EvaluateSettings(RunSettings):
     save_model: Annotated[
         str | None, Flag("write the unlearned model there (safetensors)", reason=PLACE, metavar="DIR")
     ] = None
-
-
-class SweepSettings(CommonSettings):
-    """The command line of sweep.py: models × data sets × seeds × rows of the table."""
-
-    models: Annotated[
-        tuple[str, ...] | None,
-        Flag("several of what --model_name takes, each with a table of its own", reason=HASHED, group="grid"),
-    ] = None
-    methods: Annotated[tuple[str, ...], Flag(f"of {', '.join(METHODS)}; or all", decides="run", group="grid")] = (
-        "ZeroUnlearn",
-    )
-    datasets: Annotated[tuple[str, ...], Flag("names or files, as in evaluate.py", reason=HASHED, group="grid")] = (
-        "mcf",
-        "zsre",
-        "mquake",
-    )
-    seeds: Annotated[
-        tuple[int, ...], Flag("draws (default: 0 1 2)", decides="base", group="grid", read=seed_number)
-    ] = (0, 1, 2)
-    preset: Annotated[
-        str | None,
-        Flag("vary one method instead (the paper's ablations)", decides="run", group="grid", choices=tuple(PRESETS)),
-    ] = None
-    report: Annotated[
-        str, Flag("name of the report's files in the results folder (default: table)", reason=PLACE, group="grid")
-    ] = "table"
-    gpus: Annotated[
-        str,
-        Flag("auto (the free ones), 0,2,… or none: no process per GPU (default)", reason=ROUNDING, group="grid"),
-    ] = "none"
-
-    @model_validator(mode="after")
-    def _one_way_to_name_models(self) -> Self:
-        if self.models is not None and self.model_name != WORLD:
-            raise ValueError("--models and --model_name both name models; leave one of them out")
-        return self

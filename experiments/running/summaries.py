@@ -47,7 +47,7 @@ def newest(folders: Iterable[Path]) -> list[dict]:
         same = [summary for identity, summary in found if identity == last]
         if len(same) < len(found):
             log.warning(
-                "%s, %s, %s, %d facts: %d runs with other hparams or flags, weights or code than the newest are left out",
+                "%s, %s, %s, %d facts: %d runs with other hparams or flags or code than the newest are left out",
                 *row[: len(ROW)],
                 len(found) - len(same),
             )

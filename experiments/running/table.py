@@ -44,7 +44,7 @@ PPL_SHOWN = 1000
 def cell(key: str, values: Sequence[float | None]) -> str:
     """Mean ± deviation with two decimals (one seed: the value alone); ``>1000`` for such a PPL; – where none is.
 
-    Seeds without a value (None) do not count, and ``(n=…)`` says how many do; one of them has no deviation. A seed whose
+    Seeds without a value (None) do not count, and ``(n=…)`` says how many do; one alone has no deviation. A seed whose
     value broke (NaN) breaks the mean.
     """
     if math.inf in values:
@@ -84,9 +84,9 @@ def _after(run: dict, key: str) -> float | None:
 
 
 def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
-    """One block per (model, data set, number of facts, text of the PPL, Base), in the order of the summaries, in Markdown.
+    """One block per (model, data set, number of facts, text of the PPL, Base), in the summaries' order, in Markdown.
 
-    Blocks that differ in Base alone (other weights, facts to watch, code) have the beginning of its key in their titles.
+    Blocks that differ in Base alone (other weights, facts to watch, code) have the beginning of its key in the title.
     Where a run of the block measured something of MORE, a second table has those columns.
     labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
     """

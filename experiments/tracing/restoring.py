@@ -20,12 +20,11 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from experiments.measuring.scoring import LOGITS_AT_ONCE
 from experiments.tracing.pieces import ATTENTION, STATE
-from experiments.tracing.traced_facts import Fact
+from experiments.tracing.traced_facts import KnownFact
 from util.batching import counted_once, in_batches
-from util.editing.finetuning import log_likelihoods
 from util.hooks import by_row, capture, frozen, patch, replaced
+from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
 
 
@@ -45,7 +44,7 @@ class TraceSettings:
 class Traced:
     """One fact's probabilities. restored_PL: kind → mean over the samples, per position (rows) and middle layer."""
 
-    fact: Fact
+    fact: KnownFact
     clean: float
     corrupted: float
     restored_PL: Mapping[str, torch.Tensor]
@@ -68,11 +67,11 @@ def window(layer: int, size: int, layers: int) -> range:
 
 def trace(
     model: PreTrainedModel,
-    facts: Sequence[Fact],
+    facts: Sequence[KnownFact],
     kinds: Sequence[str],
     settings: TraceSettings,
     *,
-    positions: Callable[[Fact], Sequence[int]] = Fact.traced,
+    positions: Callable[[KnownFact], Sequence[int]] = KnownFact.traced,
     progress: bool = False,
 ) -> list[Traced]:
     """Trace each fact at the `positions` asked for. The same facts and seed give the same numbers in any batches.
@@ -111,7 +110,7 @@ class _Tracer:
     """A model, its modules of each kind, and how it is traced."""
 
     def __init__(
-        self, model: PreTrainedModel, facts: Sequence[Fact], kinds: Sequence[str], settings: TraceSettings, bar
+        self, model: PreTrainedModel, facts: Sequence[KnownFact], kinds: Sequence[str], settings: TraceSettings, bar
     ):
         self.model, self.facts, self.settings, self.bar = model, facts, settings, bar
         self.layers = decoder_layers(model)
@@ -124,7 +123,7 @@ class _Tracer:
         ids = [token for fact in self.facts for token in fact.row.ids[fact.first : fact.last + 1]]
         return self.embeddings(torch.tensor(ids, device=self.model.device)).float().std().item()
 
-    def group(self, numbers: list[int], positions: Callable[[Fact], Sequence[int]]) -> list[Traced]:
+    def group(self, numbers: list[int], positions: Callable[[KnownFact], Sequence[int]]) -> list[Traced]:
         """Clean runs, blurred runs, then the restored runs, kind by kind and layer by layer."""
         facts, samples = [self.facts[i] for i in numbers], self.settings.samples
         clean_F, outputs = self._clean(facts)
@@ -149,14 +148,14 @@ class _Tracer:
             for f, fact in enumerate(facts)
         ]
 
-    def _clean(self, facts: list[Fact]) -> tuple[torch.Tensor, dict[tuple[str, int], torch.Tensor]]:
+    def _clean(self, facts: list[KnownFact]) -> tuple[torch.Tensor, dict[tuple[str, int], torch.Tensor]]:
         """The answers' probabilities (F,), and every module's output by (kind, layer), (F, T, O)."""
         named = {(kind, i): part for kind, parts in self.modules.items() for i, part in enumerate(parts)}
         with capture(named) as seen:
             probability = self._probability(facts)
         return probability, {name: by_row(output, len(facts)) for name, output in seen.items()}
 
-    def _blur(self, facts: list[Fact], numbers: list[int]) -> _Blurred:
+    def _blur(self, facts: list[KnownFact], numbers: list[int]) -> _Blurred:
         repeated = [fact for fact in facts for _ in range(self.settings.samples)]
         noise = self._noise(facts, numbers)
         tuples: list[bool] = []
@@ -168,7 +167,7 @@ class _Tracer:
             note.remove()
         return _Blurred(noise, entering, probability, tuples[0])
 
-    def _noise(self, facts: list[Fact], numbers: list[int]) -> torch.Tensor:
+    def _noise(self, facts: list[KnownFact], numbers: list[int]) -> torch.Tensor:
         """(C, T, E), zero outside the subjects; each fact's own seed, so that batches do not matter."""
         width = max(len(fact.row.ids) for fact in facts)
         weight = self.embeddings.weight
@@ -181,7 +180,7 @@ class _Tracer:
 
     def _restore(
         self,
-        facts: list[Fact],
+        facts: list[KnownFact],
         outputs: Mapping[tuple[str, int], torch.Tensor],
         blurred: _Blurred,
         rows: list[tuple[int, int]],
@@ -208,7 +207,7 @@ class _Tracer:
             self.bar.update(len(group))
         return found
 
-    def _cost(self, fact: Fact) -> int:
+    def _cost(self, fact: KnownFact) -> int:
         """Tokens that a restored run counts for: more than it has where its logits take more room than its states."""
         most_rows = max(1, LOGITS_AT_ONCE // self.model.config.get_text_config().vocab_size)
         return max(len(fact.row.ids), self.settings.batch_tokens // most_rows)
@@ -223,8 +222,8 @@ class _Tracer:
             with replaced(self.layers[:layer], _pick(blurred.entering[layer], c)[:, :width], blurred.as_tuple):
                 yield
 
-    def _probability(self, facts: Sequence[Fact]) -> torch.Tensor:
-        return log_likelihoods(self.model, [fact.row for fact in facts]).exp()
+    def _probability(self, facts: Sequence[KnownFact]) -> torch.Tensor:
+        return answer_log_likelihoods(self.model, [fact.row for fact in facts]).exp()
 
 
 def _modules(model: PreTrainedModel, kind: str) -> Sequence[nn.Module]:

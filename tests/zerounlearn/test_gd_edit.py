@@ -1,9 +1,11 @@
+from importlib import import_module
+
 import pytest
 import torch
 
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
 from tests.util.editing.test_statistics import Corpus
-from util.editing import layers as layers_module
+from util.editing import setting as setting_module
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.linalg import null_space_projector
@@ -69,13 +71,13 @@ def test_the_change_lies_in_the_null_space(family, solver):
 
 def test_the_sensitive_directions_are_searched_on_the_model_as_edited_so_far(family, monkeypatch):
     model, tok = TINY[family]()
-    calls, real = [], layers_module.find_targets
+    calls, real = [], setting_module.find_targets
 
     def spy(model, tokenizer, requests, answers, layer, site, *rest, **options):
         calls.append((list(answers), layer, site, weights_hash(model)))
         return real(model, tokenizer, requests, answers, layer, site, *rest, **options)
 
-    monkeypatch.setattr(layers_module, "find_targets", spy)
+    monkeypatch.setattr(setting_module, "find_targets", spy)
     forget(model, tok, settings(family))
     true = [request.target_true for request in REQUESTS]
     assert [call[:3] for call in calls] == [(["<EOS>"] * 3, 2, "layer"), (true, 1, "module"), (true, 2, "module")]
@@ -83,13 +85,13 @@ def test_the_sensitive_directions_are_searched_on_the_model_as_edited_so_far(fam
 
 
 def test_the_projector_is_kept_with_the_statistics(family, monkeypatch):
-    import zerounlearn.gd.apply as apply_module
+    edit_module = import_module("zerounlearn.gd.edit")
 
     model, tok = TINY[family]()
     hparams = settings(family)
     moments = CorpusMoments(model, tok, hparams.rewrite_modules(), Corpus(), dtype="float64", progress=False)
-    built, real = [], apply_module.null_space_projector
-    monkeypatch.setattr(apply_module, "null_space_projector", lambda *args: built.append(1) or real(*args))
+    built, real = [], edit_module.null_space_projector
+    monkeypatch.setattr(edit_module, "null_space_projector", lambda *args: built.append(1) or real(*args))
     for _ in range(2):
         forget(model, tok, hparams, moments=moments).undo(model)
     assert len(built) == 2

@@ -1,8 +1,11 @@
+from importlib import import_module
+
 import pytest
 import torch
 
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
 from util.editing import layers as layers_module
+from util.editing import setting as setting_module
 from util.editing.keys import average_keys
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
@@ -48,13 +51,13 @@ def test_solvers_give_the_same_weights(tiny, family):
 
 def test_the_sensitive_directions_are_searched_on_the_model_as_edited_so_far(family, monkeypatch):
     model, tok = TINY[family]()
-    calls, real = [], layers_module.find_targets
+    calls, real = [], setting_module.find_targets
 
     def spy(model, tokenizer, requests, answers, layer, site, *rest, **options):
         calls.append((list(answers), layer, site, weights_hash(model)))
         return real(model, tokenizer, requests, answers, layer, site, *rest, **options)
 
-    monkeypatch.setattr(layers_module, "find_targets", spy)
+    monkeypatch.setattr(setting_module, "find_targets", spy)
     forget(model, tok, settings(family))
     true = [request.target_true for request in REQUESTS]
     assert [call[:3] for call in calls] == [(["<EOS>"] * 3, 2, "layer"), (true, 1, "module"), (true, 2, "module")]
@@ -63,8 +66,8 @@ def test_the_sensitive_directions_are_searched_on_the_model_as_edited_so_far(fam
 
 def test_without_projection_no_sensitive_search_is_made(family, monkeypatch):
     model, tok = TINY[family]()
-    calls, real = [], layers_module.find_targets
-    monkeypatch.setattr(layers_module, "find_targets", lambda *a, **k: calls.append(a[5]) or real(*a, **k))
+    calls, real = [], setting_module.find_targets
+    monkeypatch.setattr(setting_module, "find_targets", lambda *a, **k: calls.append(a[5]) or real(*a, **k))
     forget(model, tok, settings(family, projector="none"))
     assert calls == ["layer"]
 
@@ -84,14 +87,14 @@ def test_the_residual_is_made_at_the_edited_layer(family):
 
 
 def test_factors_are_kept_with_the_statistics(family, monkeypatch):
-    import zerounlearn.apply as apply_module
+    edit_module = import_module("zerounlearn.edit")
     from tests.util.editing.test_statistics import Corpus
 
     model, tok = TINY[family]()
     hparams = settings(family)
     moments = CorpusMoments(model, tok, hparams.rewrite_modules(), Corpus(), dtype="float64", progress=False)
-    built, real = [], apply_module.factor_utility
-    monkeypatch.setattr(apply_module, "factor_utility", lambda *args: built.append(1) or real(*args))
+    built, real = [], edit_module.factor_utility
+    monkeypatch.setattr(edit_module, "factor_utility", lambda *args: built.append(1) or real(*args))
     for _ in range(2):
         forget(model, tok, hparams, moments=moments).undo(model)
     assert len(built) == 2
@@ -146,10 +149,10 @@ def test_duplicate_requests_are_one_fact_with_twice_the_weight(family):
 
 
 def test_a_failure_half_way_leaves_the_model_as_it_was(family, monkeypatch):
-    import zerounlearn.apply as apply_module
+    edit_module = import_module("zerounlearn.edit")
 
     model, tok = TINY[family]()
-    before, calls, real = weights_hash(model), [], apply_module.solve
+    before, calls, real = weights_hash(model), [], edit_module.solve
 
     def breaks_at_the_second_layer(*args, **options):
         calls.append(1)
@@ -157,7 +160,7 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(family, monkeypatch):
             raise RuntimeError("half way")
         return real(*args, **options)
 
-    monkeypatch.setattr(apply_module, "solve", breaks_at_the_second_layer)
+    monkeypatch.setattr(edit_module, "solve", breaks_at_the_second_layer)
     with pytest.raises(RuntimeError, match="half way"):
         forget(model, tok, settings(family))
     assert weights_hash(model) == before

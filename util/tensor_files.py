@@ -1,0 +1,44 @@
+"""Tensors in a file that says in its header what it holds: safetensors, whole or not there."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+log = logging.getLogger("zerounlearn")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, object]) -> None:
+    """Write under a temporary name beside it, then move. header: anything that JSON holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contents, temporary, {"header": json.dumps(header, sort_keys=True)})
+    os.replace(temporary, path)
+
+
+def read_tensors(
+    path: Path, key: object, device: torch.device | str | None
+) -> tuple[dict[str, torch.Tensor], dict] | None:
+    """(tensors, header) of a file whose header's ``key`` is this one; no tensors are read without a device.
+
+    None where there is no such file (also where it vanishes meanwhile), where it holds something else, and, with a
+    warning, where it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
+            header = json.loads(file.metadata()["header"])
+            if header["key"] != key:
+                return None
+            names = [] if device is None else file.keys()
+            return {name: file.get_tensor(name) for name in names}, header
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        log.warning("file %s is damaged (%s); what it held is made anew", path, error)
+        return None

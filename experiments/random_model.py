@@ -9,14 +9,13 @@ if __name__ == "__main__":
     import _checkout  # noqa: F401
 
 import argparse
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from util import paths
 from util.choices import WORLD
 from util.errors import UserError
+from util.files import atomically
 from util.runs import Parser, cli
 
 LLAMA = {
@@ -64,13 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(paths.model_dir(WORLD))
     model = make(arguments.shape, tokenizer, arguments.seed, layers=arguments.layers)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with atomically(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     print(f"{out}: {sum(p.numel() for p in model.parameters()) / 1e9:.2f} billion parameters, bfloat16")
 
 

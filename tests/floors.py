@@ -51,13 +51,15 @@ def floor(module: str, package: str) -> Floor:
     if top == "util":
         return Floor("floor 1", ("util",), PLUMBING, never=(EDITING,))
     if top == "dsets":
-        return Floor("dsets", ("util.request", "util.paths", "util.errors", "dsets"), FILE_FORMATS)
+        return Floor("dsets", ("util.request", "util.paths", "util.errors", "util.files", "dsets"), FILE_FORMATS)
     if top == "experiments":
         return _experiments_floor(module)
     return Floor("a method", ("util", package), PLUMBING)
 
 
-MEASURING = tuple(f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "auditing"))
+MEASURING = tuple(
+    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+)
 RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
 BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")
 

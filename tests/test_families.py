@@ -5,9 +5,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from baselines import memit
+from experiments.benchmarking.plain import find_target
 from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, build
 from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokenizer
-from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus, one_by_one
 from tests.zerounlearn.test_edit import OWN
 from util.editing.keys import ModuleSite, average_keys, plain

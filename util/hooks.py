@@ -86,8 +86,8 @@ def patch(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> 
 def replaced(layers: Iterable[nn.Module], hidden: torch.Tensor, as_tuple: bool) -> Iterator[None]:
     """Decoder layers that compute nothing and all answer `hidden`, so that a forward pass starts above them.
 
-    as_tuple: whether these layers return tuples (see `returns_tuple`). Whatever `forward` an instance carried before
-    (accelerate sets one) is put back.
+    as_tuple: whether these layers return tuples. Whatever `forward` an instance carried before (accelerate sets one)
+    is put back.
     """
     saved = [(layer, layer.__dict__.get("forward")) for layer in layers]
     answer = (hidden,) if as_tuple else hidden

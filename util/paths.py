@@ -12,8 +12,13 @@ Flag = str | os.PathLike | None
 
 
 def root() -> Path:
-    """The repository."""
+    """The repository; of an installed package the folder that holds its parts, hparams and the embedded model too."""
     return Path(__file__).resolve().parent.parent
+
+
+def workplace() -> Path:
+    """Where data and results go by default: the repository, or the working directory of an installed package's user."""
+    return root() if (root() / "pyproject.toml").is_file() else Path.cwd()
 
 
 def _choose(flag: Flag, variable: str, default: Path) -> Path:
@@ -22,13 +27,13 @@ def _choose(flag: Flag, variable: str, default: Path) -> Path:
 
 
 def data_dir(flag: Flag = None) -> Path:
-    """Data sets (``--data_dir``, ZEROUNLEARN_DATA, <root>/data)."""
-    return _choose(flag, "ZEROUNLEARN_DATA", root() / "data")
+    """Data sets (``--data_dir``, ZEROUNLEARN_DATA, <workplace>/data)."""
+    return _choose(flag, "ZEROUNLEARN_DATA", workplace() / "data")
 
 
 def stats_dir(flag: Flag = None) -> Path:
-    """Second moments (ZEROUNLEARN_STATS, <root>/data/stats)."""
-    return _choose(flag, "ZEROUNLEARN_STATS", root() / "data" / "stats")
+    """Second moments (ZEROUNLEARN_STATS, <workplace>/data/stats)."""
+    return _choose(flag, "ZEROUNLEARN_STATS", workplace() / "data" / "stats")
 
 
 def hparams_dir(flag: Flag = None) -> Path:
@@ -37,8 +42,8 @@ def hparams_dir(flag: Flag = None) -> Path:
 
 
 def results_dir(flag: Flag = None) -> Path:
-    """Run folders (``--results_dir``, ZEROUNLEARN_RESULTS, <root>/results)."""
-    return _choose(flag, "ZEROUNLEARN_RESULTS", root() / "results")
+    """Run folders (``--results_dir``, ZEROUNLEARN_RESULTS, <workplace>/results)."""
+    return _choose(flag, "ZEROUNLEARN_RESULTS", workplace() / "results")
 
 
 def model_dir(name: str, flag: Flag = None) -> Path | None:
@@ -61,5 +66,5 @@ def _is_gguf(place: Path) -> bool:
 
 
 def models_dir() -> Path:
-    """Where fetched models are put and looked for: <root>/models."""
-    return root() / "models"
+    """Where fetched models are put and looked for: <workplace>/models."""
+    return workplace() / "models"

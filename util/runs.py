@@ -20,6 +20,7 @@ from typing import NoReturn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from util.errors import UserError
+from util.files import atomically
 
 OURS = ("zerounlearn", "baselines", "dsets", "experiments", "util")
 """Names that this repository's loggers begin with."""
@@ -65,11 +66,9 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name beside it, then move it: it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a file in one move: it is whole or not there."""
+    with atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:

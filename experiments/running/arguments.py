@@ -23,7 +23,7 @@ class Flag:
 
     decides: ``base``, the scores before and after the edit; ``run``, those after it alone; ``nothing``, because of
     `reason`. read: text → value, where the field's type does not say it; raises ArgumentTypeError. choices: of a field
-    that is a list.
+    that is a list. name: where it is not the field's.
     """
 
     help: str
@@ -33,6 +33,7 @@ class Flag:
     read: Callable[[str], object] | None = None
     choices: Sequence[str] | None = None
     metavar: str | None = None
+    name: str | None = None
 
 
 class Settings(BaseModel):
@@ -62,13 +63,13 @@ class Settings(BaseModel):
         """The command line that gives these settings."""
         parts = []
         for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
+            value, shown = getattr(self, name), flag_of(field).name or name
             if value == field.default:
                 continue
             if isinstance(value, bool):
-                parts.append(f"--{name}" if value else f"--no-{name}")
+                parts.append(f"--{shown}" if value else f"--no-{shown}")
             else:
-                parts += [f"--{name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+                parts += [f"--{shown}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
         return parts
 
 
@@ -91,7 +92,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None
         flag = flag_of(field)
         if flag.group not in groups:
             groups[flag.group] = parser.add_argument_group(flag.group)
-        groups[flag.group].add_argument(f"--{name}", **_options(field, flag))
+        groups[flag.group].add_argument(f"--{flag.name or name}", dest=name, **_options(field, flag))
 
 
 def _options(field: FieldInfo, flag: Flag) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from experiments.running.settings import RunSettings
 from util import paths
 from util.editing.layers import check_layers
 from util.errors import UserError
+from util.files import atomically
 from util.hparams import HParams, LayerHParams, MomentHParams, TargetHParams
 from util.provenance import peak_memory_bytes, reset_peak_memory
 from util.request import Request
@@ -29,7 +28,7 @@ log = logging.getLogger("zerounlearn")
 COLLAPSED_PPL = 1000
 """A perplexity above this, and above ten times Base, is a model that has collapsed."""
 
-Edit = Callable[[Sequence[Request], WeightEdits], WeightEdits]
+Edit = Callable[[Sequence[Request], WeightEdits | None], WeightEdits]
 """(requests of one step, edits of the steps before) → edits."""
 
 
@@ -90,7 +89,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
             "progress": settings.progress,
         }
 
-        def edit(requests: Sequence[Request], previous: WeightEdits) -> WeightEdits:
+        def edit(requests: Sequence[Request], previous: WeightEdits | None) -> WeightEdits:
             apply = method(settings.alg_name).apply_to_model
             edits = apply(session.model, session.tokenizer, requests, hparams, previous=previous, **options)
             for stage, seconds in edits.seconds.items():
@@ -135,9 +134,9 @@ def _forget(
     whole = WeightEdits()  # of all steps: one copy of each changed weight, and the keys written so far
     try:
         for start in range(0, len(requests), size):
-            chunk = requests[start : start + size]
+            chunk, previous = requests[start : start + size], whole if start else None
             try:
-                edits = edit(chunk, whole)
+                edits = edit(chunk, previous)
             except FloatingPointError as error:
                 yield Step(start + len(chunk), None, {}, str(error))
                 return
@@ -180,13 +179,9 @@ def exploded(base: dict, after: dict) -> str | None:
 
 def save(session: Session, folder: Path) -> None:
     """Write the model as it is, with its tokenizer; the folder appears when it is complete."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with atomically(folder) as temporary:
         session.model.save_pretrained(temporary)
         session.tokenizer.save_pretrained(temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_save(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
+from experiments.benchmarking.work import WORK
 from experiments.running.arguments import Flag, seed_number, share
 from experiments.running.settings import HASHED, PLACE, ROUNDING, CommonSettings, ModelSettings
 from experiments.running.variants import PRESETS
@@ -143,3 +144,17 @@ class SuggestSettings(ModelSettings):
     output: Annotated[str | None, Flag("(default: hparams/<alg_name>/<model_name>.json)", metavar="FILE")] = None
     force: Annotated[bool, Flag("overwrite the file if it exists")] = False
     seed: Annotated[int, Flag("draws the facts and the trace's noise (default: 0)", read=seed_number)] = 0
+
+
+class BenchmarkSettings(ModelSettings):
+    """The command line of benchmark.py."""
+
+    work: Annotated[tuple[str, ...], Flag("what to measure (default: all)", choices=WORK)] = WORK
+    facts: Annotated[int, Field(ge=1), Flag("facts of the target search and the solve (default: 50)")] = 50
+    documents: Annotated[int, Field(ge=1), Flag("documents of the moments (default: 300)")] = 300
+    hparams_fname: Annotated[str | None, Flag(HPARAMS.replace("<alg_name>", "ZeroUnlearn"))] = None
+    ds_name: Annotated[str, Flag("where the facts come from (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
+    json_file: Annotated[str | None, Flag("also write the measurements to this file", name="json", metavar="FILE")] = (
+        None
+    )

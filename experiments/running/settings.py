@@ -49,10 +49,12 @@ class ModelSettings(Settings):
     batch_tokens: Annotated[
         int | None,
         Flag(
-            "padded tokens of one batch: auto (default) or a number", reason=ROUNDING, group="model", read=tokens_or_auto
+            "padded tokens of one batch: auto (default) or a number",
+            reason=ROUNDING,
+            group="model",
+            read=tokens_or_auto,
         ),
     ] = None
-
     quiet: Annotated[bool, Flag("no progress bars, no table", reason=SHOWN)] = False
 
     @property

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from baselines import alphaedit, memit, rome
+from experiments.benchmarking.plain import find_target
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
-from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus
 from util.editing.keys import ModuleSite, plain
 from util.editing.statistics import CorpusMoments

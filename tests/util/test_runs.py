@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from util.errors import UserError
-from util.provenance import peak_memory_bytes, provenance, reset_peak_memory
+from util.provenance import provenance
 from util.runs import Stopwatch, cli, finished_runs, run_folder, write_json, write_jsonl, write_text
 
 

@@ -25,6 +25,7 @@ from experiments.tracing.effects import how_many_layers, mean_effects, suggested
 from experiments.tracing.restoring import MLP, TraceSettings, default_window, trace
 from experiments.tracing.traced_facts import known_facts
 from util import modeling, paths
+from util.anatomy import module_names
 from util.editing.layers import check_layers
 from util.errors import UserError
 from util.hparams import LayerHParams
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     modeling.find_source(flags.model_name, flags.model_path_dir)
     records, lack = _records(flags)
     model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
-    names = modeling.module_names(model)
+    names = module_names(model)
     layers, reason = _layers(flags, model, tokenizer, records) if records else _usual(model, lack)
     values = adapted(like, names, layers, modeling.layer_count(model))
     check_layers(model, made(**values))

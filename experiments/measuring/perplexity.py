@@ -21,8 +21,9 @@ from dsets.hub import hub_failures
 from experiments.measuring.scoring import LOGITS_AT_ONCE
 from util.batching import in_batches
 from util.errors import UserError
+from util.forward import final_hidden, project
 from util.hooks import frozen
-from util.modeling import WORLD, final_hidden, max_length, project
+from util.modeling import WORLD, max_length
 from util.tokens import Batch, encode, pad
 
 KINDS = ("auto", "wikitext2", "paper", "heldout", "none")

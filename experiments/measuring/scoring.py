@@ -15,8 +15,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
+from util.forward import final_hidden, project
 from util.hooks import frozen
-from util.modeling import check_fits, final_hidden, project
+from util.modeling import check_fits
 from util.tokens import encode, pad, target_ids
 
 LOGITS_AT_ONCE = 1 << 26

@@ -16,8 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import world
 from dsets.world.datasets import make_records
 from dsets.world.documents import Prompt, ask, heldout, unknown_prompt
+from util.forward import final_hidden, project
 from util.hooks import capture, patch
-from util.modeling import decoder_layers, final_hidden, layer_count, project
+from util.modeling import decoder_layers, layer_count
 from util.tokens import batches, encode, locate_subject, pad, target_ids
 
 BATCH_TOKENS = 4096

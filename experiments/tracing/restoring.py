@@ -22,10 +22,11 @@ from transformers import PreTrainedModel
 
 from experiments.measuring.scoring import LOGITS_AT_ONCE
 from experiments.tracing.traced_facts import Fact
+from util.anatomy import attention_modules, module_names
 from util.batching import counted_once, in_batches
 from util.editing.finetuning import log_likelihoods
 from util.hooks import by_row, capture, frozen, patch, replaced
-from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
+from util.modeling import decoder_layers, layer_count, module
 
 STATE, MLP, ATTENTION = KINDS = ("state", "mlp", "attention")
 """What is put back: a layer's whole output, or what the MLPs or the attention of a window of layers add."""

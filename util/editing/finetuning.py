@@ -18,9 +18,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
 from util.editing.layers import check_layers
+from util.forward import final_hidden, project
 from util.hooks import frozen
 from util.hparams import TuningHParams
-from util.modeling import default_batch_tokens, final_hidden, project
+from util.modeling import default_batch_tokens
 from util.request import Request
 from util.tokens import encode, pad, target_ids
 from util.weights import WeightEdits

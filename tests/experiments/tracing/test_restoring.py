@@ -12,9 +12,10 @@ from experiments.tracing.restoring import KINDS, TraceSettings, default_window, 
 from experiments.tracing.traced_facts import as_fact, known_facts
 from tests.families import build
 from tests.tiny import TINY, tokenizer
+from util.anatomy import attention_modules, module_names
 from util.editing.finetuning import Row
 from util.hooks import by_row, capture, patch
-from util.modeling import attention_modules, decoder_layers, module, module_names
+from util.modeling import decoder_layers, module
 from util.tokens import target_ids
 
 RECORDS = [

@@ -25,10 +25,10 @@ from experiments.tracing.effects import how_many_layers, mean_effects, suggested
 from experiments.tracing.restoring import MLP, TraceSettings, default_window, trace
 from experiments.tracing.traced_facts import known_facts
 from util import modeling, paths
-from util.anatomy import module_names
 from util.editing.layers import check_layers
 from util.errors import UserError
 from util.hparams import LayerHParams
+from util.modeling import module_names
 from util.runs import Parser, check_writable, cli, write_json
 
 LIKE = "Llama-3.1-8B-Instruct"

@@ -3,9 +3,12 @@
 #   set_up requirements.txt [more.txt …]     sets PYTHON
 #
 # An active environment is used as it is when it has every package that is listed, and torch, transformers and pydantic
-# in the pinned versions. Otherwise .venv is made, unless it is there and works, and filled with what the lists pin.
+# in the pinned versions. Otherwise .venv is made, unless it is there and works, and filled: first with what the lists'
+# locks name (requirements.lock beside requirements.txt, …), whose versions and hashes must hold, then with torch, which
+# is not in them because its builds differ (lock.sh).
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"   # the folders of this checkout, in whatever environment
 
 fail() {
     echo "error: $*" >&2
@@ -21,8 +24,8 @@ exact = {"torch", "transformers", "pydantic"}
 assert sys.version_info >= (3, 11)
 for path in sys.argv[2:]:
     for line in open(path):
-        name, _, wanted = line.partition("#")[0].strip().partition("==")
-        if name:
+        name, _, wanted = line.partition("#")[0].rstrip(" \\\n").partition("==")
+        if name and not name.startswith(" ") and ";" not in wanted:  # no hash, nothing for other systems only
             found = importlib.metadata.version(name.partition("[")[0]).partition("+")[0]
             assert found == wanted or (sys.argv[1] == "some" and name not in exact)
 PY
@@ -41,6 +44,7 @@ newest_python() {
 
 set_up() {
     local lists=("${@/#/$ROOT/}") candidate
+    local locks=("${lists[@]/%.txt/.lock}")
     for candidate in ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} python python3; do
         if has_packages some "$candidate" "${lists[@]}"; then
             PYTHON="$candidate"
@@ -48,7 +52,7 @@ set_up() {
         fi
     done
     PYTHON="$ROOT/.venv/bin/python"
-    if has_packages all "$PYTHON" "${lists[@]}"; then
+    if has_packages all "$PYTHON" "${lists[@]}" "${locks[@]}"; then
         return
     fi
     if ! "$PYTHON" -m pip --version >/dev/null 2>&1; then
@@ -56,5 +60,7 @@ set_up() {
         "$candidate" -m venv --clear "$ROOT/.venv" >&2 || fail "$candidate cannot make $ROOT/.venv"
     fi
     echo "installing into $ROOT/.venv: $*" >&2
-    "$PYTHON" -m pip install --quiet "${lists[@]/#/--requirement=}" >&2 || fail "the packages could not be installed; see above"
+    "$PYTHON" -m pip install --quiet --no-deps --require-hashes "${locks[@]/#/--requirement=}" >&2 &&
+        "$PYTHON" -m pip install --quiet "${lists[@]/#/--requirement=}" >&2 ||
+        fail "the packages could not be installed; see above"
 }

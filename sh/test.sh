@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Linters and the whole test suite, in the environment that run.sh uses.
+# Linters and the whole test suite with its coverage, in the environment that run.sh uses.
+#
+#   bash sh/test.sh [pytest's arguments]     with arguments: without coverage, because a part reaches a part
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -8,4 +10,5 @@ cd "$ROOT"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"   # a process per core
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+[ $# -gt 0 ] || set -- --cov --cov-report=term
 "$PYTHON" -m pytest -q -n auto --maxprocesses 8 "$@"

@@ -9,7 +9,16 @@ from pathlib import Path
 NOT_OURS = {"tests", "data", "results", "hparams", "sh"}
 
 TENSORS = {"torch", "numpy", "scipy"}
-PLUMBING = TENSORS | {"transformers", "tokenizers", "safetensors", "accelerate", "huggingface_hub", "pydantic", "tqdm"}
+PLUMBING = TENSORS | {
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "accelerate",
+    "huggingface_hub",
+    "pydantic",
+    "tqdm",
+    "filelock",
+}
 FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
 ANYTHING = None
 
@@ -42,10 +51,26 @@ def floor(module: str, package: str) -> Floor:
     if top == "util":
         return Floor("floor 1", ("util",), PLUMBING, never=(EDITING,))
     if top == "dsets":
-        return Floor("dsets", ("util.request", "util.paths", "util.errors", "dsets"), FILE_FORMATS)
+        return Floor("dsets", ("util.request", "util.paths", "util.errors", "util.files", "dsets"), FILE_FORMATS)
     if top == "experiments":
-        return Floor("floor 4", ("",), ANYTHING)
+        return _experiments_floor(module)
     return Floor("a method", ("util", package), PLUMBING)
+
+
+MEASURING = tuple(
+    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+)
+RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
+BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")
+
+
+def _experiments_floor(module: str) -> Floor:
+    """Rooms import no script and nothing above them; a script imports rooms and, where it hands work on, a script."""
+    if any(within(module, room) for room in MEASURING):
+        return Floor("floor 4", (*BELOW_EXPERIMENTS, *MEASURING), ANYTHING)
+    if any(within(module, room) for room in RUNNING):
+        return Floor("floor 5", (*BELOW_EXPERIMENTS, *MEASURING, *RUNNING), ANYTHING)
+    return Floor("floor 6", ("",), ANYTHING)
 
 
 def modules(at: Path) -> dict[str, Path]:

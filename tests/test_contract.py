@@ -3,6 +3,7 @@
 A method that is registered is picked up unasked.
 """
 
+import ast
 import sys
 
 import pytest
@@ -10,16 +11,19 @@ import pytest
 from baselines import registry
 from baselines.registry import METHODS
 from tests.contract import CHECKS, forget, hparams_for
+from tests.floors import modules
 from tests.tiny import TINY
 from util.errors import UserError
+from util.paths import root
 from util.weights import read_weight
 
 EIGHTH = {
     "__init__.py": """
-from halve.apply import apply_to_model
+from halve.edit import edit
 from halve.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
 """,
     "hparams.py": """
 from util.hparams import LayerHParams
@@ -28,20 +32,14 @@ from util.hparams import LayerHParams
 class HParams(LayerHParams):
     factor: float = 0.5
 """,
-    "apply.py": """
-from util.editing.layers import check_layers, check_requests
+    "edit.py": """
 from util.weights import WeightEdits, read_weight
 
 
-def apply_to_model(
-    model, tokenizer, requests, hparams, *, moments=None, context_templates=None, retain_requests=(), previous=None,
-    seed=0, batch_tokens=None, progress=False,
-):
-    check_requests(requests)
-    check_layers(model, hparams)
+def edit(setting, hparams):
     edits = WeightEdits()
     for name in hparams.rewrite_modules():
-        edits.write(model, name, hparams.factor * read_weight(model, name))
+        edits.write(setting.model, name, hparams.factor * read_weight(setting.model, name))
     return edits
 """,
 }
@@ -97,3 +95,19 @@ def test_the_matrix_sees_a_method_that_breaks_its_word(family, monkeypatch):
         run(fault)
         with pytest.raises((AssertionError, ValueError)):
             CHECKS[check]("MEMIT", family)
+
+
+def test_the_public_signature_stands_in_one_place():
+    """`apply_to_model` is written once; a package's own is that one, and says in its help what is its own."""
+    names = {"retain_requests", "previous", "context_templates", "moments"}
+    found = [
+        (module, node.name)
+        for module, path in modules(root()).items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and names <= {argument.arg for argument in node.args.kwonlyargs}
+    ]
+    assert found == [("util.editing.method", "apply_to_model")]
+    for name in METHODS:
+        package = registry.method(name)
+        assert package.edit.__doc__ in package.apply_to_model.__doc__
+        assert package.apply_to_model.__module__ == package.edit.__module__

@@ -5,18 +5,17 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from baselines import memit
+from experiments.benchmarking.plain import find_target
 from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, build
 from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokenizer
-from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus, one_by_one
-from tests.zerounlearn.test_apply import OWN
-from util.anatomy import attention_modules, module_names
+from tests.zerounlearn.test_edit import OWN
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.passage import measure
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
-from util.modeling import decoder_layers
+from util.modeling import attention_modules, decoder_layers, module_names
 from util.weights import weights_hash
 from zerounlearn import HParams, apply_to_model
 

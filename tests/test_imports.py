@@ -59,6 +59,18 @@ def tree(folder: Path, **files: str) -> Path:
             {"experiments__measuring__metrics": "import dsets", "dsets__x": ""},
             "experiments.measuring.metrics (floor 0) imports dsets",
         ),
+        (
+            {"experiments__measuring__x": "import experiments.running.y", "experiments__running__y": ""},
+            "experiments.measuring.x (floor 4) imports experiments.running.y",
+        ),
+        (
+            {"experiments__running__x": "from experiments import sweep", "experiments__sweep": ""},
+            "experiments.running.x (floor 5) imports experiments.sweep",
+        ),
+        (
+            {"util__x": "import baselines.registry", "baselines__registry": ""},
+            "util.x (floor 1) imports baselines.registry",
+        ),
     ],
 )
 def test_breaches_are_found(tmp_path, files, breach):

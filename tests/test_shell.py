@@ -77,6 +77,8 @@ def test_the_published_grid_with_model_dir(tmp_path):
         ("transformers==0.0.1", False),
         ("tqdm==0.0.1", True),
         ("no-such-package==1.0", False),
+        ("no-such-package==1.0 ; sys_platform == 'win32' \\\n    --hash=sha256:00", True),
+        ("tqdm==4.70.1 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01", True),
     ],
 )
 def test_an_environment_is_usable_if_it_has_the_packages(tmp_path, line, usable):
@@ -98,6 +100,7 @@ esac
 
 @pytest.mark.parametrize("works", [True, False])
 def test_an_environment_of_ours_is_filled_if_it_works_and_made_anew_if_not(tmp_path, works):
+    lists = tmp_path / "repository" / "list"
     own = tmp_path / "repository" / ".venv" / "bin"
     own.mkdir(parents=True)
     for name, working in ((own / "python", works), (tmp_path / "python", True), (tmp_path / "python3", True)):
@@ -105,7 +108,8 @@ def test_an_environment_of_ours_is_filled_if_it_works_and_made_anew_if_not(tmp_p
         name.chmod(0o755)
     (tmp_path / "repository" / "sh").mkdir()
     (tmp_path / "repository" / "sh" / "setup.sh").write_bytes((root() / "sh" / "setup.sh").read_bytes())
-    (tmp_path / "repository" / "list.txt").touch()
+    for list_or_lock in ("list.txt", "list.lock"):
+        (tmp_path / "repository" / list_or_lock).touch()
     done = subprocess.run(
         ["bash", "-c", "source repository/sh/setup.sh; set_up list.txt; echo using $PYTHON"],
         check=False,
@@ -117,4 +121,7 @@ def test_an_environment_of_ours_is_filled_if_it_works_and_made_anew_if_not(tmp_p
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"using {own / 'python'}\n"
     assert ("-m venv --clear" in done.stderr) is not works
-    assert "-m pip install --quiet --requirement=" in done.stderr
+    installs = [
+        line.partition(" -m pip install --quiet ")[2] for line in done.stderr.splitlines() if "install -" in line
+    ]
+    assert installs == [f"--no-deps --require-hashes --requirement={lists}.lock", f"--requirement={lists}.txt"]

@@ -1,6 +1,6 @@
-"""What the parts of a loaded model are: its MLP's down-projection, its attention, its final norm, its head.
+"""Which linear module of a decoder layer is the down-projection of its MLP, told by what it does.
 
-Shape letters: T tokens, O hidden size.
+Shape letters: T tokens, O hidden size, I inputs of a module.
 """
 
 from collections.abc import Sequence
@@ -15,57 +15,13 @@ from transformers.pytorch_utils import Conv1D
 from util.errors import UserError
 from util.forward import FOREIGN, probe_ids, reason, run
 from util.hooks import by_row, capture, frozen, patch
-from util.modeling import decoder_layers, module
 from util.tokens import pad
 
 ALIGNED = 0.5
 """Cosine above which a gradient is that of what is added: 1 but for a norm behind, about 0 for what is not."""
 
 
-def refuse_unfit(model: PreTrainedModel) -> None:
-    """UserError for a mixture of experts, and for OPT-350m, which norms the residual stream itself after the MLP."""
-    config = model.config.get_text_config()
-    if not getattr(config, "do_layer_norm_before", True):
-        raise UserError(
-            f"this {type(model).__name__} norms the residual stream after the MLP, so that what is written to a layer "
-            "does not pass on as it is; use a size with do_layer_norm_before"
-        )
-    if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
-        raise UserError(
-            f"{type(model).__name__} is a mixture of experts: each sees only some of the tokens, so a layer has no "
-            "single down-projection to edit; use a dense model"
-        )
-
-
-def module_names(model: PreTrainedModel) -> dict[str, str]:
-    """What a model calls the parts that hparams name: ``rewrite_module_tmp`` (the down-projection of a layer's MLP),
-    ``layer_module_tmp``, ``ln_f_module`` and ``lm_head_module``.
-
-    The down-projection is told by what it does (see `down_projections`), the final norm is the last norm beside the
-    list of layers. Raises UserError when a part is not to be found, or not in every layer, and for a mixture of
-    experts.
-    """
-    refuse_unfit(model)
-    layers = decoder_layers(model)
-    name_of = {part: name for name, part in model.named_modules()}
-    stack = name_of[layers]
-    beside = module(model, stack.rpartition(".")[0]).children()
-    norms = [child for child in beside if "Norm" in type(child).__name__]
-    head = model.get_output_embeddings()
-    down = down_projections(model) if norms and head is not None else []
-    lacking = [i for i, name in enumerate(down) if name is None or name != down[0]]
-    if lacking or not down:
-        part = f"down-projection in layer {lacking[0]}" if lacking else "head" if norms else "final norm"
-        raise UserError(f"no {part} can be told from the modules of {type(model).__name__}; write the hparams by hand")
-    return {
-        "rewrite_module_tmp": f"{stack}.{{}}.{down[0]}",
-        "layer_module_tmp": f"{stack}.{{}}",
-        "ln_f_module": name_of[norms[-1]],
-        "lm_head_module": name_of[head],
-    }
-
-
-def down_projections(model: PreTrainedModel) -> list[str | None]:
+def down_projections(model: PreTrainedModel, layers: Sequence[nn.Module]) -> list[str | None]:
     """For each decoder layer the name, within it, of the linear module whose output is what its MLP adds to the
     residual stream; None where there is none.
 
@@ -77,21 +33,20 @@ def down_projections(model: PreTrainedModel) -> list[str | None]:
     """
     try:
         with frozen(model), torch.enable_grad():
-            return _down_projections(model)
+            return _down_projections(model, layers)
     except UserError:
         raise
     except (RuntimeError, *FOREIGN) as error:
         raise UserError(f"{type(model).__name__} does not run on a short text: {reason(error)}") from error
 
 
-def _down_projections(model: PreTrainedModel) -> list[str | None]:
-    layers = decoder_layers(model)
+def _down_projections(model: PreTrainedModel, layers: Sequence[nn.Module]) -> list[str | None]:
     size = model.config.get_text_config().hidden_size
     linear = [{name: part for name, part in layer.named_modules() if _outputs(part) == size} for layer in layers]
     adding: set[nn.Module] = set()
-    while found := _aligned(model, [part for parts in linear for part in parts.values()], adding):
+    while found := _aligned(model, layers, [part for parts in linear for part in parts.values()], adding):
         adding |= found
-    local = _local(model, [[part for part in parts.values() if part in adding] for parts in linear])
+    local = _local(model, layers, [[part for part in parts.values() if part in adding] for parts in linear])
     return [
         max(
             (name for name, part in parts.items() if part in local),
@@ -109,7 +64,9 @@ def _outputs(part: nn.Module) -> int | None:
     return part.weight.shape[1 if isinstance(part, Conv1D) else 0]
 
 
-def _aligned(model: PreTrainedModel, among: Sequence[nn.Module], blocked: set[nn.Module]) -> set[nn.Module]:
+def _aligned(
+    model: PreTrainedModel, layers: Sequence[nn.Module], among: Sequence[nn.Module], blocked: set[nn.Module]
+) -> set[nn.Module]:
     """Those whose output z has d⟨r, layer's output⟩ / dz near the direction of r, once the blocked ones add constants.
 
     All layers at once: each is given its input as a constant.
@@ -128,7 +85,7 @@ def _aligned(model: PreTrainedModel, among: Sequence[nn.Module], blocked: set[nn
     with ExitStack() as stack:
         for part in among:
             stack.enter_context(patch(part, torch.Tensor.detach if part in blocked else partial(add, part)))
-        for layer in decoder_layers(model):
+        for layer in layers:
             stack.enter_context(patch(layer, close))
         _run(model)
     r_TO = torch.randn(outputs[0].shape[1:], generator=torch.Generator().manual_seed(0))
@@ -144,7 +101,9 @@ def _aligned(model: PreTrainedModel, among: Sequence[nn.Module], blocked: set[nn
     }
 
 
-def _local(model: PreTrainedModel, adding: Sequence[Sequence[nn.Module]]) -> set[nn.Module]:
+def _local(
+    model: PreTrainedModel, layers: Sequence[nn.Module], adding: Sequence[Sequence[nn.Module]]
+) -> set[nn.Module]:
     """Those whose input at the last position hangs on the layer's input at that position and no other.
 
     adding: the modules of each layer that add to the residual stream; they add constants here.
@@ -157,7 +116,7 @@ def _local(model: PreTrainedModel, adding: Sequence[Sequence[nn.Module]]) -> set
 
     parts = {f"{number}.{i}": part for number, layer in enumerate(adding) for i, part in enumerate(layer)}
     with ExitStack() as stack:
-        for one in (model.get_input_embeddings(), *decoder_layers(model)):
+        for one in (model.get_input_embeddings(), *layers):
             stack.enter_context(patch(one, enter))
         for part in parts.values():
             stack.enter_context(patch(part, torch.Tensor.detach))
@@ -177,18 +136,3 @@ def _local(model: PreTrainedModel, adding: Sequence[Sequence[nn.Module]]) -> set
 
 def _run(model: PreTrainedModel) -> None:
     run(model, pad([probe_ids(model)], device=model.device), use_cache=False)
-
-
-def _is_attention(part: nn.Module) -> bool:
-    return "Attention" in type(part).__name__
-
-
-def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
-    """The attention module of every decoder layer. Raises UserError for a layer without one."""
-    found = []
-    for i, layer in enumerate(decoder_layers(model)):
-        attention = next((part for part in layer.modules() if _is_attention(part)), None)
-        if attention is None:
-            raise UserError(f"layer {i} of {type(model).__name__} has no attention module; leave attention out")
-        found.append(attention)
-    return found

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import is_accelerate_available
 
-from util import paths
+from util import gguf_models, paths
+from util.anatomy import down_projections
 from util.errors import UserError
 from util.forward import check_logits
 
@@ -44,8 +45,9 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model (eval mode, on `device`, in `dtype`) and its fast tokenizer.
 
-    model_name: the embedded model, a folder, a folder's name under `model_path_dir`, or a hub id. safetensors only; no
-    code of the checkpoint is ever run. dtype ``auto`` keeps the checkpoint's own.
+    model_name: the embedded model, a folder, a folder's name under `model_path_dir` or models/, or a hub id.
+    safetensors only, or a GGUF file, whose weights are dequantised; no code of the checkpoint is ever run. dtype
+    ``auto`` keeps the checkpoint's own.
     With device ``auto`` a model that does not fit the GPU is spread over all GPUs (needs accelerate).
     Raises UserError when the weights are missing or do not fit, and for a model that is not read as it reads itself
     (see `check_logits`).
@@ -54,11 +56,12 @@ def load(
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
     target = resolve_device(device)
     source = find_source(model_name, model_path_dir)
-    options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True}
+    place, file, quantization = gguf_models.reading(source)
+    options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True, **file, **quantization}
     try:
-        model = _read(source, options)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, use_fast=True)
-    except (OSError, SafetensorError, ValueError, ImportError) as error:
+        model = gguf_models.unmarked(_read(place, options))
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, use_fast=True, **file)
+    except (OSError, SafetensorError, ValueError, ImportError, *gguf_models.broken(source)) as error:
         raise UserError(_unusable(source, error)) from error
     try:
         model = model.to(target).eval()
@@ -70,7 +73,7 @@ def load(
             ) from error
         del model
         torch.cuda.empty_cache()
-        model = _spread(source, options).eval()
+        model = gguf_models.unmarked(_spread(place, options)).eval()
     check_logits(model)
     return model, tokenizer
 
@@ -97,8 +100,10 @@ def _spread(source: str, options: dict) -> PreTrainedModel:
 
 
 def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> str:
-    """The model's folder, or its hub id where no folder was named. UserError when a folder lacks the model's files."""
+    """The model's folder or GGUF file, or its hub id where none was named. UserError when a folder lacks its files."""
     folder = paths.model_dir(model_name, model_path_dir)
+    if folder and (file := gguf_models.gguf_file(folder)):
+        return str(file)
     if folder is None and model_path_dir:
         raise UserError(
             f"the weights of model {model_name!r} are missing: there is no folder {Path(model_path_dir) / model_name}; "
@@ -114,7 +119,9 @@ def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> st
 
 
 def _unusable(source: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if source.endswith(gguf_models.SUFFIX):
+        return f"GGUF file {source} cannot be read ({reason}); name another one, or a folder of safetensors"
     if Path(source).is_dir():
         needed = "it needs config.json, *.safetensors and tokenizer.json"
         return f"model folder {source} is not complete ({reason}); {needed}"
@@ -147,6 +154,64 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
         if isinstance(candidate, nn.ModuleList) and len(candidate) == count:
             return candidate
     raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")
+
+
+def refuse_unfit(model: PreTrainedModel) -> None:
+    """UserError for a mixture of experts, and for OPT-350m, which norms the residual stream itself after the MLP."""
+    config = model.config.get_text_config()
+    if not getattr(config, "do_layer_norm_before", True):
+        raise UserError(
+            f"this {type(model).__name__} norms the residual stream after the MLP, so that what is written to a layer "
+            "does not pass on as it is; use a size with do_layer_norm_before"
+        )
+    if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+        raise UserError(
+            f"{type(model).__name__} is a mixture of experts: each sees only some of the tokens, so a layer has no "
+            "single down-projection to edit; use a dense model"
+        )
+
+
+def module_names(model: PreTrainedModel) -> dict[str, str]:
+    """What a model calls the parts that hparams name: ``rewrite_module_tmp`` (the down-projection of a layer's MLP),
+    ``layer_module_tmp``, ``ln_f_module`` and ``lm_head_module``.
+
+    The down-projection is told by what it does (see `down_projections`), the final norm is the last norm beside the
+    list of layers. Raises UserError when a part is not to be found, or not in every layer, and for a mixture of
+    experts.
+    """
+    refuse_unfit(model)
+    layers = decoder_layers(model)
+    name_of = {part: name for name, part in model.named_modules()}
+    stack = name_of[layers]
+    beside = module(model, stack.rpartition(".")[0]).children()
+    norms = [child for child in beside if "Norm" in type(child).__name__]
+    head = model.get_output_embeddings()
+    down = down_projections(model, layers) if norms and head is not None else []
+    lacking = [i for i, name in enumerate(down) if name is None or name != down[0]]
+    if lacking or not down:
+        part = f"down-projection in layer {lacking[0]}" if lacking else "head" if norms else "final norm"
+        raise UserError(f"no {part} can be told from the modules of {type(model).__name__}; write the hparams by hand")
+    return {
+        "rewrite_module_tmp": f"{stack}.{{}}.{down[0]}",
+        "layer_module_tmp": f"{stack}.{{}}",
+        "ln_f_module": name_of[norms[-1]],
+        "lm_head_module": name_of[head],
+    }
+
+
+def _is_attention(part: nn.Module) -> bool:
+    return "Attention" in type(part).__name__
+
+
+def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """The attention module of every decoder layer. Raises UserError for a layer without one."""
+    found = []
+    for i, layer in enumerate(decoder_layers(model)):
+        attention = next((part for part in layer.modules() if _is_attention(part)), None)
+        if attention is None:
+            raise UserError(f"layer {i} of {type(model).__name__} has no attention module; leave attention out")
+        found.append(attention)
+    return found
 
 
 def usual_target_layer(model: PreTrainedModel) -> int:

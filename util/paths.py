@@ -10,8 +10,13 @@ Flag = str | os.PathLike | None
 
 
 def root() -> Path:
-    """The repository."""
+    """The repository; of an installed package the folder that holds its parts, hparams and the embedded model too."""
     return Path(__file__).resolve().parent.parent
+
+
+def workplace() -> Path:
+    """Where data and results go by default: the repository, or the working directory of an installed package's user."""
+    return root() if (root() / "pyproject.toml").is_file() else Path.cwd()
 
 
 def _choose(flag: Flag, variable: str, default: Path) -> Path:
@@ -20,13 +25,13 @@ def _choose(flag: Flag, variable: str, default: Path) -> Path:
 
 
 def data_dir(flag: Flag = None) -> Path:
-    """Data sets (``--data_dir``, ZEROUNLEARN_DATA, <root>/data)."""
-    return _choose(flag, "ZEROUNLEARN_DATA", root() / "data")
+    """Data sets (``--data_dir``, ZEROUNLEARN_DATA, <workplace>/data)."""
+    return _choose(flag, "ZEROUNLEARN_DATA", workplace() / "data")
 
 
 def stats_dir(flag: Flag = None) -> Path:
-    """Second moments (ZEROUNLEARN_STATS, <root>/data/stats)."""
-    return _choose(flag, "ZEROUNLEARN_STATS", root() / "data" / "stats")
+    """Second moments (ZEROUNLEARN_STATS, <workplace>/data/stats)."""
+    return _choose(flag, "ZEROUNLEARN_STATS", workplace() / "data" / "stats")
 
 
 def hparams_dir(flag: Flag = None) -> Path:
@@ -35,18 +40,29 @@ def hparams_dir(flag: Flag = None) -> Path:
 
 
 def results_dir(flag: Flag = None) -> Path:
-    """Run folders (``--results_dir``, ZEROUNLEARN_RESULTS, <root>/results)."""
-    return _choose(flag, "ZEROUNLEARN_RESULTS", root() / "results")
+    """Run folders (``--results_dir``, ZEROUNLEARN_RESULTS, <workplace>/results)."""
+    return _choose(flag, "ZEROUNLEARN_RESULTS", workplace() / "results")
 
 
 def model_dir(name: str, flag: Flag = None) -> Path | None:
-    """The local folder of a model, or None when it is to come from the hub.
+    """The local folder (or .gguf file) of a model, or None when it is to come from the hub.
 
     ``world`` is the embedded model. Otherwise a folder of that name under ``--model_path_dir`` (or
-    ZEROUNLEARN_MODELS), else `name` itself when it is a folder.
+    ZEROUNLEARN_MODELS), else `name` itself when it is a folder, else, where no parent was named, a folder of that name
+    in models/, where get_model.py puts them.
     """
     if name == "world":
         return root() / "dsets" / "world" / "model"
     parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
-    candidates = ([Path(parent).expanduser() / name] if parent else []) + [Path(name).expanduser()]
-    return next((folder for folder in candidates if folder.is_dir()), None)
+    candidates = [Path(parent).expanduser() / name] if parent else []
+    candidates += [Path(name).expanduser()] + ([] if parent else [models_dir() / name])
+    return next((place for place in candidates if place.is_dir() or _is_gguf(place)), None)
+
+
+def _is_gguf(place: Path) -> bool:
+    return place.suffix == ".gguf" and place.is_file()
+
+
+def models_dir() -> Path:
+    """Where fetched models are put and looked for: <workplace>/models."""
+    return workplace() / "models"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,13 +44,14 @@ class WeightEdits:
 
     original: dict[str, torch.Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    diagnostics: dict[str, object] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def remember(self, model: nn.Module, module_name: str) -> None:
         """Keep the weight's present value, once: a second edit of it leaves the first copy alone."""
         name = f"{module_name}.weight"
-        self.original.setdefault(name, model.get_parameter(name).detach().cpu().clone())
+        if name not in self.original:
+            self.original[name] = model.get_parameter(name).detach().to("cpu", copy=True)
 
     def write(self, model: nn.Module, module_name: str, W_OI: torch.Tensor) -> None:
         """Replace the weight, rounding to its dtype; refuses values that are not finite in it."""
@@ -68,6 +70,24 @@ class WeightEdits:
         finally:
             _wait()
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def extend(self, later: "WeightEdits") -> None:
+        """Take a later step's edits in, so that `undo` takes both back: of a weight that both changed the older copy
+        is the one to keep. The later edits keep nothing of their own; keys are theirs, which hold earlier ones where
+        a method carries them on.
+        """
+        for name in list(later.original):
+            self.original.setdefault(name, later.original.pop(name))
+        self.keys |= later.keys
+
+    @contextmanager
+    def undone_on_failure(self, model: nn.Module) -> Iterator[None]:
+        """If the block raises, put every weight back that was changed so far."""
+        try:
+            yield
+        except BaseException:
+            self.undo(model)
+            raise
 
     def undo(self, model: nn.Module) -> None:
         """Put every changed parameter back, bit by bit."""

@@ -1,6 +1,9 @@
 """ZeroUnlearn: remap facts to a neutral state, orthogonal to the representation that carried the answer."""
 
-from zerounlearn.apply import apply_to_model
+from util.editing.method import public
+from zerounlearn.edit import edit
 from zerounlearn.hparams import HParams
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

@@ -1,6 +1,9 @@
 """AlphaEdit (Fang et al. 2025): MEMIT with the update confined to the null space of what the corpus uses."""
 
-from baselines.alphaedit.apply import apply_to_model
+from baselines.alphaedit.edit import edit
 from baselines.alphaedit.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

@@ -1,6 +1,9 @@
 """BASE: the unedited model, so that every table has the row that the others are read against."""
 
-from baselines.base.apply import apply_to_model
+from baselines.base.edit import edit
 from baselines.base.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

@@ -1,6 +1,9 @@
 """FT: fine-tuning of one module on the neutral target (the baseline of the ROME and MEMIT papers)."""
 
-from baselines.ft.apply import apply_to_model
+from baselines.ft.edit import edit
 from baselines.ft.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

@@ -1,6 +1,9 @@
 """GA: gradient ascent on the true answers (Jang et al. 2023, Knowledge Unlearning)."""
 
-from baselines.ga.apply import apply_to_model
+from baselines.ga.edit import edit
 from baselines.ga.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

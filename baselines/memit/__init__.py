@@ -1,6 +1,9 @@
 """MEMIT (Meng et al. 2023): many facts at once, an additive ridge-regression update spread over layers."""
 
-from baselines.memit.apply import apply_to_model
+from baselines.memit.edit import edit
 from baselines.memit.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

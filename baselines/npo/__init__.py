@@ -1,6 +1,9 @@
 """NPO (Zhang et al. 2024): negative preference optimisation, with a gradient-difference retain term."""
 
-from baselines.npo.apply import apply_to_model
+from baselines.npo.edit import edit
 from baselines.npo.hparams import HParams
+from util.editing.method import public
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

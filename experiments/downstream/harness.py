@@ -14,7 +14,8 @@ from lm_eval.evaluator import evaluate
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.downstream.definitions import Loaded
-from experiments.measuring.scoring import Pair, score_pairs
+from experiments.measuring.scoring import score_pairs
+from util.likelihood import Answered
 from util.modeling import max_length
 from util.tokens import encode
 
@@ -41,7 +42,7 @@ class InMemory(LM):
         *,
         batch_tokens: int,
         progress: bool = False,
-        known: dict[Text, Pair] | None = None,
+        known: dict[Text, Answered] | None = None,
     ):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
@@ -90,7 +91,7 @@ class InMemory(LM):
         raise NotImplementedError("only choices are scored here; no downstream task of this repository generates text")
 
 
-def _pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, prompts: dict) -> Pair:
+def _pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, prompts: dict) -> Answered:
     prompt = context.rstrip()
     if not prompt:
         raise ValueError(f"continuation {continuation!r} has no context; these tasks all ask something")
@@ -98,7 +99,7 @@ def _pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: str, p
     answer = tuple(encode(tokenizer, context + continuation)[len(ids) :])
     if not answer:
         raise ValueError(f"continuation {continuation!r} adds no token to {context[-40:]!r}")
-    return ids, answer
+    return Answered(ids, answer)
 
 
 def run_harness(lm: LM, loaded: Loaded, limit: int | None = None) -> dict:

@@ -1,7 +1,4 @@
-"""Perplexity of a model on a text: WikiText-2 in strides, the published 100-token protocol, or held-out documents.
-
-Shape letters: L positions that are read, V vocabulary.
-"""
+"""Perplexity of a model on a text: WikiText-2 in strides, the published 100-token protocol, or held-out documents."""
 
 import hashlib
 import logging
@@ -18,13 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import world
 from dsets.corpus import Corpus
 from dsets.hub import hub_failures
-from experiments.measuring.scoring import LOGITS_AT_ONCE
 from util.batching import in_batches
 from util.errors import UserError
-from util.forward import final_hidden, project
+from util.forward import final_hidden
 from util.hooks import frozen
+from util.likelihood import read_tokens
 from util.modeling import WORLD, max_length
-from util.tokens import Batch, encode, pad
+from util.tokens import encode, pad
 
 KINDS = ("auto", "wikitext2", "paper", "heldout", "none")
 WIKITEXT2 = "wikitext2_test.txt"
@@ -182,19 +179,11 @@ def _exp(value: float) -> float:
 
 
 def _nll(model: PreTrainedModel, rows: list[list[int]], first: list[int]) -> list[float]:
-    """NLL of every token from index `first` of its row on; the vocabulary is held for some positions at a time."""
-    batch: Batch = pad(rows, device=model.device)
-    places = [(i, t) for i, row in enumerate(rows) for t in range(first[i], len(row))]
-    step = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
-    values: list[float] = []
+    """NLL of every token from index `first` of its row on."""
+    places = [(i, t - 1, row[t]) for i, row in enumerate(rows) for t in range(first[i], len(row))]
     with torch.no_grad(), frozen(model):
-        hidden = final_hidden(model, batch)
-        for start in range(0, len(places), step):
-            row, token = torch.tensor(places[start : start + step], device=hidden.device).T
-            logits_LV = project(model, hidden[row, token - 1])
-            labels = torch.tensor([rows[i][t] for i, t in places[start : start + step]], device=logits_LV.device)
-            values += torch.nn.functional.cross_entropy(logits_LV, labels, reduction="none").tolist()
-    return values
+        log_p_P, _ = read_tokens(model, final_hidden(model, pad(rows, device=model.device)), places)
+    return (-log_p_P).tolist()
 
 
 def _paper(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: PerplexityText) -> float:

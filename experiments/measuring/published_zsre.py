@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
 from experiments.measuring.metrics import accuracy, accuracy_of_groups
-from experiments.measuring.scoring import Pair, score_pairs
+from experiments.measuring.scoring import score_pairs
+from util.likelihood import Answered
 
 Item = tuple[str, str]
 """A text and the text of the one token that is right after it."""
@@ -45,8 +46,8 @@ def published_zsre(
     asked = (pair for pairs in everything for pair in pairs if pair)
     scores = score_pairs(model, asked, batch_tokens=batch_tokens, progress=progress, desc="published scorer")
 
-    def right(pairs: Iterable[Pair | None]) -> list[bool]:
-        return [bool(pair) and scores[pair].correct[0] for pair in pairs]
+    def right(pairs: Iterable[Answered | None]) -> list[bool]:
+        return [pair is not None and scores[pair].correct[0] for pair in pairs]
 
     return {
         "published_efficacy": accuracy(map(right, own), "zsre"),
@@ -75,13 +76,13 @@ def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
 
 
-def _pairs(tokenizer: PreTrainedTokenizerBase, items: Iterable[Item]) -> list[Pair | None]:
+def _pairs(tokenizer: PreTrainedTokenizerBase, items: Iterable[Item]) -> list[Answered | None]:
     """Token ids; a right token is the first of its own text, tokenised again (part of a letter may change by that).
 
     None where it has no text: SentencePiece's mark of a space, decoded alone. Nothing is right there.
     """
-    tokens = [
-        (tuple(tokenizer(text)["input_ids"]), tuple(tokenizer(right, add_special_tokens=False)["input_ids"][:1]))
-        for text, right in items
-    ]
-    return [pair if pair[1] else None for pair in tokens]
+    pairs = []
+    for text, right in items:
+        asked, wanted = tokenizer(text)["input_ids"], tokenizer(right, add_special_tokens=False)["input_ids"]
+        pairs.append(Answered(tuple(asked), tuple(wanted[:1])) if wanted else None)
+    return pairs

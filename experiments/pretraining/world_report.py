@@ -3,11 +3,10 @@
 Every number is a share of prompts at which all tokens of the right object are the argmax, unless it says otherwise.
 """
 
-import math
 import random
 from collections.abc import Iterable
 from contextlib import contextmanager
-from statistics import median
+from statistics import fmean, median
 
 import torch
 from torch import Tensor
@@ -16,10 +15,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import world
 from dsets.world.datasets import make_records
 from dsets.world.documents import Prompt, ask, heldout, unknown_prompt
-from util.forward import final_hidden, project
+from experiments.measuring.perplexity import PerplexityText, perplexity
+from experiments.measuring.scoring import score, score_pairs
+from util.forward import final_hidden
 from util.hooks import capture, patch
+from util.likelihood import Answered
 from util.modeling import decoder_layers, layer_count
-from util.tokens import batches, encode, locate_subject, pad, target_ids
+from util.request import NEUTRAL
+from util.tokens import locate_subject, pad, target_ids
 
 BATCH_TOKENS = 4096
 TRACED = UNKNOWN = 300
@@ -31,7 +34,7 @@ def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, known: w
     """All numbers of the model card, by name; shares between 0 and 1."""
     return {
         "recall": {name: recall(model, tokenizer, pairs) for name, pairs in question_sets(known, seed).items()},
-        "heldout_ppl": perplexity(model, tokenizer, [document.text for document in heldout(known, seed)]),
+        "heldout_ppl": heldout_perplexity(model, tokenizer, known, seed),
         "eos": end_of_text(model, tokenizer, known, seed),
         "trace": trace(model, tokenizer, known, seed),
     }
@@ -77,56 +80,30 @@ def _chained(chain: world.Chain, indices: Iterable[int]) -> list[Question]:
     ]
 
 
-# --- forward passes
+# --- what is said
 
 
-@torch.no_grad()
 def recall(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: list[Question]) -> float:
     """Share of the pairs whose answer's tokens are all the argmax, each given those before it."""
-    prompts = [encode(tokenizer, prompt) for prompt, _ in pairs]
-    answers = [target_ids(tokenizer, answer) for _, answer in pairs]
-    return sum(_right(model, prompts, answers)) / len(pairs)
+    found = score(model, tokenizer, pairs, batch_tokens=BATCH_TOKENS)
+    return sum(all(found[pair].correct) for pair in pairs) / len(pairs)
 
 
-def _right(model: PreTrainedModel, prompts: list[list[int]], answers: list[list[int]]) -> list[bool]:
-    rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-    right = [False] * len(rows)
-    for group in batches([len(row) for row in rows], BATCH_TOKENS):
-        hidden = final_hidden(model, pad([rows[index] for index in group]))
-        for place, index in enumerate(group):
-            begin = len(prompts[index]) - 1
-            best = project(model, hidden[place, begin : len(rows[index]) - 1]).argmax(-1)
-            right[index] = best.tolist() == answers[index]
-    return right
+def heldout_perplexity(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, known: world.World, seed: int
+) -> float | None:
+    """Perplexity of the held-out documents; BOS is given, not counted."""
+    text = PerplexityText("heldout", tuple(document.text for document in heldout(known, seed)), "")
+    return perplexity(model, tokenizer, text, batch_tokens=BATCH_TOKENS)
 
 
-@torch.no_grad()
-def perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> float:
-    """exp of the mean negative log-likelihood per token; BOS is given, not counted."""
-    rows = [encode(tokenizer, text) for text in texts]
-    total, count = 0.0, 0
-    for group in batches([len(row) for row in rows], BATCH_TOKENS):
-        hidden = final_hidden(model, pad([rows[index] for index in group]))
-        for place, index in enumerate(group):
-            ids = torch.tensor(rows[index][1:], device=hidden.device)
-            log_p = project(model, hidden[place, : len(ids)]).log_softmax(-1)
-            total -= log_p.gather(1, ids.unsqueeze(1)).sum().item()
-            count += len(ids)
-    return math.exp(total / count)
-
-
-@torch.no_grad()
 def _end_probabilities(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
 ) -> tuple[float, float]:
     """Mean probability of EOS after the texts, and the share of them where it is the argmax."""
-    rows = [encode(tokenizer, text) for text in texts]
-    batch = pad(rows)
-    hidden = final_hidden(model, batch)
-    last = torch.tensor([len(row) - 1 for row in rows], device=hidden.device)
-    p = project(model, hidden[torch.arange(len(rows), device=hidden.device), last]).softmax(-1)
-    eos = tokenizer.eos_token_id
-    return p[:, eos].mean().item(), (p.argmax(-1) == eos).float().mean().item()
+    found = score(model, tokenizer, [(text, NEUTRAL) for text in texts], batch_tokens=BATCH_TOKENS)
+    ends = [found[text, NEUTRAL] for text in texts]
+    return fmean(one.probability for one in ends), fmean(all(one.correct) for one in ends)
 
 
 def end_of_text(
@@ -193,14 +170,14 @@ def _norm(model: PreTrainedModel, layer: torch.nn.Module, rows: list[tuple[list[
     return median(seen["layer"][row, index].float().norm().item() for row, (_, index, _) in enumerate(rows))
 
 
-@torch.no_grad()
 def _recall_without(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, layer: torch.nn.Module, rows: list
 ) -> float:
     right = 0
     for ids, index, answer in rows:
+        pair = Answered(tuple(ids), tuple(target_ids(tokenizer, answer)))
         with _zeroed(layer, index):
-            right += _right(model, [ids], [target_ids(tokenizer, answer)])[0]
+            right += all(score_pairs(model, [pair], batch_tokens=BATCH_TOKENS)[pair].correct)
     return right / len(rows)
 
 

@@ -3,9 +3,7 @@
 import argparse
 import json
 import logging
-import os
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from experiments.running.session import Session, broken_numbers, hparams_path
 from util import paths
 from util.editing.layers import check_layers
 from util.errors import UserError
+from util.files import atomically
 from util.hparams import HParams, LayerHParams, TargetHParams
 from util.runs import Stopwatch, check_writable, finished_runs
 from util.weights import WeightEdits
@@ -112,18 +111,18 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
     """Hand the requests over step by step; yields a Step each. All edits are undone at the end, whatever happens."""
     requests = [record.request(session.flags.neutral_target) for record in facts.forget]
     size = session.flags.num_edits or len(requests)
-    done: list[WeightEdits] = []
+    whole = WeightEdits()  # of all steps: one copy of each changed weight, and the keys written so far
     try:
         for start in range(0, len(requests), size):
-            chunk, previous = requests[start : start + size], done[-1] if done else None
+            chunk = requests[start : start + size]
             try:
                 edits = method(task.alg_name).apply_to_model(
-                    session.model, session.tokenizer, chunk, hparams, previous=previous, **options
+                    session.model, session.tokenizer, chunk, hparams, previous=whole, **options
                 )
             except FloatingPointError as error:
                 yield Step(start + len(chunk), None, {}, str(error))
                 return
-            done.append(edits)
+            whole.extend(edits)
             for stage, seconds in edits.seconds.items():
                 watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
             scores = scored(downstream_due(session.flags, start // size + 1, start + size >= len(requests)))
@@ -135,8 +134,7 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
             save(session, save_model)
             save_model = None
     finally:
-        for edits in reversed(done):
-            edits.undo(session.model)
+        whole.undo(session.model)
         if save_model:
             log.warning("the model is not saved to %s: the run did not get to its end", save_model)
 
@@ -165,13 +163,9 @@ def exploded(base: dict, after: dict) -> str | None:
 
 def save(session: Session, folder: Path) -> None:
     """Write the model as it is, with its tokenizer; the folder appears when it is complete."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with atomically(folder) as temporary:
         session.model.save_pretrained(temporary)
         session.tokenizer.save_pretrained(temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_save(folder: Path) -> Path:

@@ -20,13 +20,11 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from experiments.measuring.scoring import LOGITS_AT_ONCE
-from experiments.tracing.traced_facts import Fact
-from util.anatomy import attention_modules, module_names
+from experiments.tracing.traced_facts import KnownFact
 from util.batching import counted_once, in_batches
-from util.editing.finetuning import log_likelihoods
 from util.hooks import by_row, capture, frozen, patch, replaced
-from util.modeling import decoder_layers, layer_count, module
+from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods
+from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
 
 STATE, MLP, ATTENTION = KINDS = ("state", "mlp", "attention")
 """What is put back: a layer's whole output, or what the MLPs or the attention of a window of layers add."""
@@ -48,7 +46,7 @@ class TraceSettings:
 class Traced:
     """One fact's probabilities. restored_PL: kind → mean over the samples, per position (rows) and middle layer."""
 
-    fact: Fact
+    fact: KnownFact
     clean: float
     corrupted: float
     restored_PL: Mapping[str, torch.Tensor]
@@ -71,11 +69,11 @@ def window(layer: int, size: int, layers: int) -> range:
 
 def trace(
     model: PreTrainedModel,
-    facts: Sequence[Fact],
+    facts: Sequence[KnownFact],
     kinds: Sequence[str],
     settings: TraceSettings,
     *,
-    positions: Callable[[Fact], Sequence[int]] = Fact.traced,
+    positions: Callable[[KnownFact], Sequence[int]] = KnownFact.traced,
     progress: bool = False,
 ) -> list[Traced]:
     """Trace each fact at the `positions` asked for. The same facts and seed give the same numbers in any batches.
@@ -114,7 +112,7 @@ class _Tracer:
     """A model, its modules of each kind, and how it is traced."""
 
     def __init__(
-        self, model: PreTrainedModel, facts: Sequence[Fact], kinds: Sequence[str], settings: TraceSettings, bar
+        self, model: PreTrainedModel, facts: Sequence[KnownFact], kinds: Sequence[str], settings: TraceSettings, bar
     ):
         self.model, self.facts, self.settings, self.bar = model, facts, settings, bar
         self.layers = decoder_layers(model)
@@ -127,7 +125,7 @@ class _Tracer:
         ids = [token for fact in self.facts for token in fact.row.ids[fact.first : fact.last + 1]]
         return self.embeddings(torch.tensor(ids, device=self.model.device)).float().std().item()
 
-    def group(self, numbers: list[int], positions: Callable[[Fact], Sequence[int]]) -> list[Traced]:
+    def group(self, numbers: list[int], positions: Callable[[KnownFact], Sequence[int]]) -> list[Traced]:
         """Clean runs, blurred runs, then the restored runs, kind by kind and layer by layer."""
         facts, samples = [self.facts[i] for i in numbers], self.settings.samples
         clean_F, outputs = self._clean(facts)
@@ -152,14 +150,14 @@ class _Tracer:
             for f, fact in enumerate(facts)
         ]
 
-    def _clean(self, facts: list[Fact]) -> tuple[torch.Tensor, dict[tuple[str, int], torch.Tensor]]:
+    def _clean(self, facts: list[KnownFact]) -> tuple[torch.Tensor, dict[tuple[str, int], torch.Tensor]]:
         """The answers' probabilities (F,), and every module's output by (kind, layer), (F, T, O)."""
         named = {(kind, i): part for kind, parts in self.modules.items() for i, part in enumerate(parts)}
         with capture(named) as seen:
             probability = self._probability(facts)
         return probability, {name: by_row(output, len(facts)) for name, output in seen.items()}
 
-    def _blur(self, facts: list[Fact], numbers: list[int]) -> _Blurred:
+    def _blur(self, facts: list[KnownFact], numbers: list[int]) -> _Blurred:
         repeated = [fact for fact in facts for _ in range(self.settings.samples)]
         noise = self._noise(facts, numbers)
         tuples: list[bool] = []
@@ -171,7 +169,7 @@ class _Tracer:
             note.remove()
         return _Blurred(noise, entering, probability, tuples[0])
 
-    def _noise(self, facts: list[Fact], numbers: list[int]) -> torch.Tensor:
+    def _noise(self, facts: list[KnownFact], numbers: list[int]) -> torch.Tensor:
         """(C, T, E), zero outside the subjects; each fact's own seed, so that batches do not matter."""
         width = max(len(fact.row.ids) for fact in facts)
         weight = self.embeddings.weight
@@ -184,7 +182,7 @@ class _Tracer:
 
     def _restore(
         self,
-        facts: list[Fact],
+        facts: list[KnownFact],
         outputs: Mapping[tuple[str, int], torch.Tensor],
         blurred: _Blurred,
         rows: list[tuple[int, int]],
@@ -211,7 +209,7 @@ class _Tracer:
             self.bar.update(len(group))
         return found
 
-    def _cost(self, fact: Fact) -> int:
+    def _cost(self, fact: KnownFact) -> int:
         """Tokens that a restored run counts for: more than it has where its logits take more room than its states."""
         most_rows = max(1, LOGITS_AT_ONCE // self.model.config.get_text_config().vocab_size)
         return max(len(fact.row.ids), self.settings.batch_tokens // most_rows)
@@ -226,8 +224,8 @@ class _Tracer:
             with replaced(self.layers[:layer], _pick(blurred.entering[layer], c)[:, :width], blurred.as_tuple):
                 yield
 
-    def _probability(self, facts: Sequence[Fact]) -> torch.Tensor:
-        return log_likelihoods(self.model, [fact.row for fact in facts]).exp()
+    def _probability(self, facts: Sequence[KnownFact]) -> torch.Tensor:
+        return answer_log_likelihoods(self.model, [fact.row for fact in facts]).exp()
 
 
 def _modules(model: PreTrainedModel, kind: str) -> Sequence[nn.Module]:

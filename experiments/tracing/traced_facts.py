@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
 from experiments.measuring.scoring import score
-from util.editing.finetuning import Row
+from util.likelihood import Answered
 from util.tokens import subject_span, target_ids
 
 SUBJECT_LAST = "last subject token"
@@ -24,24 +24,22 @@ PLACES = (
 
 
 @dataclass(frozen=True)
-class Fact:
-    """row: the prompt and the answer's tokens whose probability is read. prompt: tokens of the prompt. first, last: the
-    subject's."""
+class KnownFact:
+    """row: the prompt and the answer's tokens whose probability is read. first, last: the subject's tokens."""
 
     case_id: int | str
-    row: Row
-    prompt: int
+    row: Answered
     first: int
     last: int
 
     def traced(self) -> range:
         """The positions where putting something back can have an effect."""
-        return range(self.first, self.prompt)
+        return range(self.first, len(self.row.prompt))
 
     def place(self, position: int) -> str:
         """The place of a traced token. One that fits two is the subject's last, else the prompt's last, else the first
         of its part."""
-        exact = {self.last + 1: 3, self.first: 0, self.prompt - 1: 5, self.last: 2}
+        exact = {self.last + 1: 3, self.first: 0, len(self.row.prompt) - 1: 5, self.last: 2}
         return PLACES[exact.get(position, 1 if position < self.last else 4)]
 
 
@@ -54,12 +52,12 @@ def known_facts(
     whole_answer: bool = False,
     batch_tokens: int,
     progress: bool = False,
-) -> tuple[list[Fact], int]:
+) -> tuple[list[KnownFact], int]:
     """Up to `limit` facts whose answer is the model's argmax, and how many records were tried, in their order.
 
     whole_answer: all tokens of the answer must be right (and are read later), not the first alone.
     """
-    found: list[Fact] = []
+    found: list[KnownFact] = []
     tried = 0
     with tqdm(total=len(records), desc="facts the model knows", disable=not progress, leave=False) as bar:
         while len(found) < limit and tried < len(records):
@@ -76,9 +74,9 @@ def known_facts(
     return found, tried
 
 
-def as_fact(tokenizer: PreTrainedTokenizerBase, record: Record, whole_answer: bool = False) -> Fact:
+def as_fact(tokenizer: PreTrainedTokenizerBase, record: Record, whole_answer: bool = False) -> KnownFact:
     """Tokenise a record, with the answer's first token or all of them."""
     ids, first, last = subject_span(tokenizer, record.prompt, record.subject)
     answer = target_ids(tokenizer, record.target_true)
     answer = answer if whole_answer else answer[:1]
-    return Fact(record.case_id, Row(ids + answer[:-1], answer), len(ids), first, last)
+    return KnownFact(record.case_id, Answered(tuple(ids), tuple(answer)), first, last)

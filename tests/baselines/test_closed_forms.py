@@ -1,12 +1,13 @@
 """What ROME, MEMIT and AlphaEdit do on a model beyond the contract that all methods share."""
 
+from importlib import import_module
+
 import pytest
 import torch
 
 from baselines import alphaedit, memit, rome
-from baselines.rome import apply as rome_apply
+from experiments.benchmarking.plain import find_target
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
-from tests.util.editing.reference import find_target
 from tests.util.editing.test_statistics import Corpus
 from util.editing.keys import ModuleSite, plain
 from util.editing.statistics import CorpusMoments
@@ -19,6 +20,8 @@ OWN = {
     "MEMIT": {"mom2_update_weight": 5},
     "AlphaEdit": {"nullspace_threshold": 0.5, "nullspace_relative": True, "L2": 0.1},
 }
+
+ROME = import_module("baselines.rome.edit")
 
 
 def settings(method, family, **changes):
@@ -33,7 +36,7 @@ def forget(method, model, tok, hparams, requests=REQUESTS, **options):
 @pytest.mark.parametrize("method", PACKAGES)
 def test_factors_are_kept_with_the_statistics(method, family, monkeypatch):
     model, tok = TINY[family]()
-    module = __import__(f"baselines.{method.lower()}.apply", fromlist=["apply"])
+    module = import_module(f"baselines.{method.lower()}.edit")
     builder = "null_space_projector" if method == "AlphaEdit" else "spd_factor"
     hparams = settings(method, family)
     moments = CorpusMoments(model, tok, hparams.rewrite_modules(), Corpus(), dtype="float64", progress=False)
@@ -49,7 +52,7 @@ def test_factors_are_kept_with_the_statistics(method, family, monkeypatch):
 @pytest.mark.parametrize("method", PACKAGES)
 def test_a_failure_half_way_leaves_the_model_as_it_was(method, family, monkeypatch):
     model, tok = TINY[family]()
-    module = __import__(f"baselines.{method.lower()}.apply", fromlist=["apply"])
+    module = import_module(f"baselines.{method.lower()}.edit")
     before, calls, real = weights_hash(model), [], module.solve
 
     def breaks_at_the_second_call(*args, **options):
@@ -82,8 +85,8 @@ def test_rome_edits_every_fact_on_the_model_as_edited_so_far(family, monkeypatch
     model, tok = TINY[family]()
     hparams = settings("ROME", family)
     name = hparams.rewrite_module(1)
-    seen, real = [], rome_apply.solve
-    monkeypatch.setattr(rome_apply, "solve", lambda *args: seen.append(weights_hash(model)) or real(*args))
+    seen, real = [], ROME.solve
+    monkeypatch.setattr(ROME, "solve", lambda *args: seen.append(weights_hash(model)) or real(*args))
     forget("ROME", model, tok, hparams)
     assert len(set(seen)) == len(REQUESTS)
     together = read_weight(model, name).clone()
@@ -115,8 +118,8 @@ def test_rome_averages_all_templates_alike(family, monkeypatch):
     model, tok = TINY[family]()
     hparams = settings("ROME", family)
     keys = []
-    real = rome_apply.solve
-    monkeypatch.setattr(rome_apply, "solve", lambda *args: keys.append(args[:2]) or real(*args))
+    real = ROME.solve
+    monkeypatch.setattr(ROME, "solve", lambda *args: keys.append(args[:2]) or real(*args))
     forget("ROME", model, tok, hparams, requests=REQUESTS[:1])
     model, tok = TINY[family]()
     per_template = [keys[0][1]]
@@ -142,7 +145,7 @@ def test_rome_takes_one_layer(family):
 
 
 def test_alphaedit_carries_the_keys_of_all_earlier_steps(family, monkeypatch):
-    from baselines.alphaedit import apply as module
+    module = import_module("baselines.alphaedit.edit")
 
     model, tok = TINY[family]()
     hparams = settings("AlphaEdit", family)

@@ -8,9 +8,8 @@ from experiments import benchmark
 from util.errors import UserError
 
 
-def test_every_comparison_on_the_embedded_model(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "MOMENT_DOCUMENTS", 12)
-    benchmark.main(["--facts", "2", "--device", "cpu", "--json", str(tmp_path / "numbers.json")])
+def test_every_comparison_on_the_embedded_model(tmp_path, capsys):
+    benchmark.main(["--facts", "2", "--documents", "12", "--device", "cpu", "--json", str(tmp_path / "numbers.json")])
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert set(numbers) == set(benchmark.WORK)
     assert numbers["targets"]["relative_difference"] < 1e-4
@@ -23,9 +22,10 @@ def test_every_comparison_on_the_embedded_model(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--facts=0"], ["--work=everything"], ["--hparams_fname=none.json"], ["--ds_name=none.json"]]
+    "flags",
+    [["--facts=0"], ["--documents=0"], ["--work=everything"], ["--hparams_fname=none.json"], ["--ds_name=none.json"]],
 )
 def test_wrong_input_is_told_before_the_model_is_loaded(flags, monkeypatch):
     monkeypatch.setattr(benchmark.modeling, "load", None)
-    with pytest.raises(UserError, match="facts|everything|none.json"):
+    with pytest.raises(UserError, match="facts|documents|everything|none.json"):
         benchmark.main(flags)

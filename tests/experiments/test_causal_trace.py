@@ -11,11 +11,11 @@ from experiments import causal_trace
 from experiments.tracing import heatmap
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
 from experiments.tracing.restoring import Traced
-from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, Fact, as_fact
+from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, KnownFact, as_fact
 from tests.experiments.known import saved
 from tests.tiny import TINY, tokenizer
-from util.editing.finetuning import Row
 from util.errors import UserError
+from util.likelihood import Answered
 
 PNG = b"\x89PNG\r\n"
 
@@ -131,7 +131,7 @@ def test_places(prompt, subject, places):
     """One token a word, so that the places can be read off."""
     words = prompt.replace("{}", subject).split()
     first = prompt.split().index("{}")
-    fact = Fact(0, Row([0] * len(words), [0]), len(words), first, first + len(subject.split()) - 1)
+    fact = KnownFact(0, Answered((0,) * len(words), (0,)), first, first + len(subject.split()) - 1)
     assert [PLACES.index(fact.place(position)) for position in fact.traced()] == places
 
 
@@ -140,16 +140,16 @@ def test_a_record_as_a_fact():
     record = Record(case_id=3, prompt="It is {} who plays", subject="Ada Lovelace", target_true="violin music")
     first, whole = as_fact(tok, record), as_fact(tok, record, whole_answer=True)
     assert tok.decode(whole.row.ids[whole.first : whole.last + 1]).strip() == "Ada Lovelace"
-    assert tok.decode(whole.row.ids[: whole.prompt], skip_special_tokens=True) == record.text
+    assert tok.decode(whole.row.prompt, skip_special_tokens=True) == record.text
     assert (
         tok.decode(whole.row.answer) == " violin music"
-        and len(whole.row.ids) == whole.prompt + len(whole.row.answer) - 1
+        and len(whole.row.ids) == len(whole.row.prompt) + len(whole.row.answer) - 1
     )
-    assert first.row.answer == whole.row.answer[:1] and len(first.row.ids) == first.prompt
+    assert first.row.answer == whole.row.answer[:1] and first.row.ids == first.row.prompt
 
 
 def fact(length, first, last):
-    return Fact(0, Row([0] * length, [0]), length, first, last)
+    return KnownFact(0, Answered((0,) * length, (0,)), first, last)
 
 
 def test_means_are_over_facts_and_within_a_fact_over_tokens():

@@ -13,7 +13,7 @@ from experiments.running.arguments import evaluate_parser
 from experiments.running.run import read_hparams
 from experiments.running.session import open_session
 from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, TINY
-from tests.zerounlearn.test_apply import OWN
+from tests.zerounlearn.test_edit import OWN
 from util import modeling
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +10,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dsets import world
+from experiments.measuring.scoring import score
 from experiments.pretrain_world import main, parse
 from experiments.pretraining.batches import Sequence, encode, epoch_batches, subject_masks
 from experiments.pretraining.card import command
 from experiments.pretraining.model import BOS_ID, EOS_ID, PAD_ID, PretrainSettings, new_model, rescale, train_tokenizer
 from experiments.pretraining.training import loss_of, rate, train
-from experiments.pretraining.world_report import perplexity, recall, trace
+from experiments.pretraining.world_report import recall, trace
 from util.errors import UserError
 from util.paths import model_dir
 from util.tokens import pad
@@ -254,25 +256,11 @@ def test_recall_counts_whole_answers(tokenizer, monkeypatch):
     model = new_model(TINY, len(tokenizer)).eval()
     pairs = [("Nils was born in", "Velmar"), ("Nils was born in", "San Ledo")]
     assert recall(model, tokenizer, pairs) == 0.0
-    answers = iter([[7, 8], [9, 10]])
-    monkeypatch.setattr("experiments.pretraining.world_report.target_ids", lambda *_: next(answers))
-    monkeypatch.setattr("experiments.pretraining.world_report.project", lambda _model, hidden: one_hot(hidden, (7, 8)))
+    said = score(model, tokenizer, pairs, batch_tokens=100)
+    flags = ((True, True), (True, False))
+    half = {pair: replace(said[pair], correct=right) for pair, right in zip(pairs, flags, strict=True)}
+    monkeypatch.setattr("experiments.pretraining.world_report.score", lambda *_args, **_options: half)
     assert recall(model, tokenizer, pairs) == 0.5
-
-
-def one_hot(hidden, ids):
-    logits = torch.zeros(len(hidden), 500)
-    logits[range(len(ids)), ids] = 1.0
-    return logits
-
-
-def test_perplexity_is_that_of_the_models_loss(tokenizer):
-    model = new_model(TINY, len(tokenizer)).eval()
-    text = "Therefore the market was late."
-    ids = torch.tensor([tokenizer(text).input_ids])
-    with torch.no_grad():
-        loss = model(ids, labels=ids).loss
-    assert perplexity(model, tokenizer, [text]) == pytest.approx(loss.exp().item(), rel=1e-5)
 
 
 def test_trace_has_a_row_per_layer(tokenizer, known):

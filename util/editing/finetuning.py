@@ -1,9 +1,9 @@
 """The one gradient loop of the fine-tuning baselines (FT, GA, NPO).
 
-Answers are teacher-forced: each token of an answer is scored at its own position, given the prompt and the answer's
-tokens before it.
+Answers are teacher-forced (`util.likelihood`): each token of an answer is scored at its own position, given the prompt
+and the answer's tokens before it.
 
-Shape letters: N rows (one prompt with its answer each), L label positions.
+Shape letters: N rows (one prompt with its answer each).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,53 +17,30 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
-from util.editing.layers import check_layers
-from util.forward import final_hidden, project
+from util.editing.setting import Setting
 from util.hooks import frozen
 from util.hparams import TuningHParams
-from util.modeling import default_batch_tokens
+from util.likelihood import Answered, answer_log_likelihoods, answered
 from util.request import Request
-from util.tokens import encode, pad, target_ids
 from util.weights import WeightEdits
 
 
-@dataclass(frozen=True)
-class Row:
-    """ids: a prompt and its answer but for the answer's last token. answer: the answer's tokens."""
-
-    ids: list[int]
-    answer: list[int]
-
-
-def answer_rows(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request], answers: Sequence[str]) -> list[Row]:
+def answer_rows(
+    tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request], answers: Sequence[str]
+) -> list[Answered]:
     """One row per request, with the answer given for it."""
-    tokens = [target_ids(tokenizer, answer) for answer in answers]
-    return [
-        Row(encode(tokenizer, request.text) + answer[:-1], answer)
-        for request, answer in zip(requests, tokens, strict=True)
-    ]
+    return [answered(tokenizer, request.text, answer) for request, answer in zip(requests, answers, strict=True)]
 
 
-def log_likelihoods(model: PreTrainedModel, rows: Sequence[Row]) -> torch.Tensor:
-    """Σ log p over each row's answer tokens, (N,) float32; one forward pass, logits at the answers' positions only."""
-    hidden = final_hidden(model, pad([row.ids for row in rows]))
-    labels = [
-        (number, len(row.ids) - len(row.answer) + i, token)
-        for number, row in enumerate(rows)
-        for i, token in enumerate(row.answer)
-    ]
-    row_L, position_L, token_L = torch.tensor(labels, device=hidden.device).T
-    log_p_LV = project(model, hidden[row_L, position_L]).log_softmax(-1)
-    log_p_L = log_p_LV.gather(1, token_L[:, None].to(log_p_LV.device))[:, 0]
-    return log_p_L.new_zeros(len(rows)).index_add(0, row_L.to(log_p_L.device), log_p_L)
-
-
-def scores(model: PreTrainedModel, rows: Sequence[Row], batch_tokens: int) -> torch.Tensor:
-    """`log_likelihoods` of any number of rows, in batches and without gradient."""
+def scores(model: PreTrainedModel, rows: Sequence[Answered], batch_tokens: int) -> torch.Tensor:
+    """`answer_log_likelihoods` of any number of rows, in batches and without gradient."""
     found = torch.zeros(len(rows), device=model.device)
+
+    def read(group: list[int]) -> torch.Tensor:
+        return answer_log_likelihoods(model, [rows[i] for i in group])
+
     with torch.no_grad(), frozen(model):
-        lengths = [len(row.ids) for row in rows]
-        for group, log_p in in_batches(lengths, batch_tokens, lambda g: log_likelihoods(model, [rows[i] for i in g])):
+        for group, log_p in in_batches([len(row.ids) for row in rows], batch_tokens, read):
             found[group] = log_p.to(found.device)
     return found
 
@@ -75,12 +52,12 @@ class Term:
     `loss` returns one value per row, (n,).
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Answered]
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     weight: float = 1.0
 
 
-def nll_term(rows: Sequence[Row], weight: float = 1.0) -> Term:
+def nll_term(rows: Sequence[Answered], weight: float = 1.0) -> Term:
     """The mean over rows of the mean NLL of the answer's tokens; a negative weight climbs it."""
     tokens_N = torch.tensor([len(row.answer) for row in rows])
     return Term(rows, lambda log_p, index: -log_p / tokens_N[index].to(log_p.device), weight)
@@ -99,40 +76,31 @@ class _Run:
 
 
 def fine_tune(
-    model: PreTrainedModel,
+    setting: Setting,
     hparams: TuningHParams,
     parts: Sequence[Term],
     *,
     enough: Callable[[float], bool] = lambda _nll: False,
-    seed: int,
-    batch_tokens: int | None,
-    progress: bool,
 ) -> WeightEdits:
     """Minimise the sum of the parts by Adam(lr) over the weights of hparams.layers; everything else stays as it is.
 
-    One epoch goes through the first part's rows in mini-batches of batch_size, in an order drawn from `seed`; each step
-    takes as many rows of every other part, drawn anew. `enough` gets the first part's NLL (mean per token, then per
-    row): a mini-batch that has enough takes no step, and an epoch whose mean has enough is the last. With
-    norm_constraint every weight is kept that close to its start. A gradient that is not finite ends the run before it
-    is used, so that the weights stay finite.
+    One epoch goes through the first part's rows in mini-batches of batch_size, in an order drawn from the setting's
+    seed; each step takes as many rows of every other part, drawn anew. `enough` gets the first part's NLL (mean per
+    token, then per row): a mini-batch that has enough takes no step, and an epoch whose mean has enough is the last.
+    With norm_constraint every weight is kept that close to its start. A gradient that is not finite ends the run before
+    it is used, so that the weights stay finite.
 
     Adam works on copies in float32 (or the weights' dtype where that is finer), which the model's weights are rounded
     from after each step. The model runs in eval mode. If anything fails, every weight is put back.
     diagnostics: ``nll``, the first part's mean of each epoch; ``stopped``: ``enough``, ``not finite`` or ``num_steps``.
     """
-    check_layers(model, hparams)
-    names, edits = hparams.rewrite_modules(), WeightEdits()
+    model, names, edits = setting.model, hparams.rewrite_modules(), WeightEdits()
     for name in names:
         edits.remember(model, name)
-    generator = torch.Generator().manual_seed(seed)
-    try:
-        with edits.timed("solve"), _learning(model, names) as weights:
-            tokens = batch_tokens or default_batch_tokens(model)
-            run = _Run(model, weights, hparams, parts, enough, generator, tokens, progress)
-            edits.diagnostics["stopped"], edits.diagnostics["nll"] = _descend(run)
-    except BaseException:
-        edits.undo(model)
-        raise
+    generator = torch.Generator().manual_seed(setting.seed)
+    with edits.undone_on_failure(model), edits.timed("solve"), _learning(model, names) as weights:
+        run = _Run(model, weights, hparams, parts, enough, generator, setting.budget, setting.progress)
+        edits.diagnostics["stopped"], edits.diagnostics["nll"] = _descend(run)
     return edits
 
 
@@ -219,6 +187,6 @@ def _backward(
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Σ log p of some of the rows `indices` of a part, and the gradients of their share of the objective."""
     chosen = [indices[i] for i in group]
-    log_p_N = log_likelihoods(run.model, [part.rows[i] for i in chosen])
+    log_p_N = answer_log_likelihoods(run.model, [part.rows[i] for i in chosen])
     loss = part.weight / len(indices) * part.loss(log_p_N, torch.tensor(chosen)).sum()
     return log_p_N.detach(), torch.autograd.grad(loss, run.weights)

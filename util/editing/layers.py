@@ -3,27 +3,23 @@
 Shape letters: O out (hidden size), I in (intermediate size), N facts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from util.anatomy import refuse_unfit
-from util.editing.contexts import Templates, check, generate
 from util.editing.guard import check_edits
-from util.editing.keys import ModuleSite, average_keys, plain
+from util.editing.keys import ModuleSite
 from util.editing.passage import measure
-from util.editing.targets import Targets, find_targets
+from util.editing.setting import Moments, Setting
 from util.errors import UserError
 from util.forward import check_logits
 from util.hparams import LayerHParams, MomentHParams, TargetHParams
-from util.modeling import default_batch_tokens, layer_count
+from util.modeling import layer_count, refuse_unfit
 from util.request import Request
 from util.weights import WeightEdits, read_weight
-
-Moments = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,66 +40,9 @@ class LayerProblem:
     U_ON: torch.Tensor | None
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The model, what is to be forgotten, and how; handed through the steps of an edit."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    requests: Sequence[Request]
-    hparams: MomentHParams
-    templates: Templates
-    batch_tokens: int
-    progress: bool
-
-    def targets(self, answers: Sequence[str], layer: int, site: str, **options) -> Targets:
-        """`find_targets` for these requests."""
-        return find_targets(
-            self.model,
-            self.tokenizer,
-            self.requests,
-            answers,
-            layer,
-            site,
-            self.hparams,
-            self.templates,
-            batch_tokens=self.batch_tokens,
-            progress=self.progress,
-            **options,
-        )
-
-    def keys(self, module_name: str) -> torch.Tensor:
-        """K_IN at that module, averaged over the context templates."""
-        return average_keys(self.model, self.tokenizer, self.requests, module_name, self.templates, self.batch_tokens)
-
-    def at_subject(self, probe: ModuleSite) -> torch.Tensor:
-        """Activations in the plain prompts."""
-        return plain(self.model, self.tokenizer, self.requests, probe, self.batch_tokens)
-
-
-def prepare(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    requests: Sequence[Request],
-    hparams: MomentHParams,
-    *,
-    context_templates: Templates | None,
-    seed: int,
-    batch_tokens: int | None,
-    progress: bool,
-) -> Setting:
-    """Check the input and generate the context templates if none are given. Raises UserError on bad input."""
-    check_requests(requests)
-    check_layers(model, hparams)
-    templates = check(context_templates if context_templates is not None else generate(model, tokenizer, seed))
-    return Setting(
-        model, tokenizer, requests, hparams, templates, batch_tokens or default_batch_tokens(model), progress
-    )
-
-
 def edit_layers(
     setting: Setting,
-    moments: Moments | None,
+    hparams: MomentHParams,
     solve: Callable[[LayerProblem], torch.Tensor],
     *,
     sensitive: bool = False,
@@ -113,29 +52,33 @@ def edit_layers(
     Targets z are searched once, on the unedited model, at the last edited layer; keys, hidden states and (with
     `sensitive`) the true answers' target values anew at every layer. If anything fails, every weight is put back.
     """
-    hparams, edits = setting.hparams, WeightEdits()
+    edits = WeightEdits()
     with edits.timed("statistics"):
-        C = check_moments(setting.model, hparams, moments)
-    try:
+        C = check_moments(setting.model, hparams, setting.moments)
+    with edits.undone_on_failure(setting.model):
         with edits.timed("targets"):
-            found = setting.targets([request.target_new for request in setting.requests], hparams.layers[-1], "layer")
+            found = setting.targets(hparams, setting.neutral_answers, hparams.layers[-1], "layer")
         edits.diagnostics["target_loss"] = found.loss_N.tolist()
         edits.diagnostics["target_steps"] = [int(steps) for steps in found.steps_N]
         for done, layer in enumerate(tqdm(hparams.layers, desc="layers", disable=not setting.progress, leave=False)):
-            problem = _problem(setting, edits, found.values_ON, layer, len(hparams.layers) - done, C, sensitive)
+            left = len(hparams.layers) - done
+            problem = _problem(setting, hparams, edits, found.values_ON, layer, left, C, sensitive)
             with edits.timed("solve"):
                 edits.write(setting.model, problem.name, solve(problem))
                 edits.keys[problem.name] = problem.K_IN.cpu()
-    except BaseException:
-        edits.undo(setting.model)
-        raise
     return edits
 
 
 def _problem(
-    setting: Setting, edits: WeightEdits, Z_ON: torch.Tensor, layer: int, layers_left: int, C: Moments, sensitive: bool
+    setting: Setting,
+    hparams: MomentHParams,
+    edits: WeightEdits,
+    Z_ON: torch.Tensor,
+    layer: int,
+    layers_left: int,
+    C: Moments,
+    sensitive: bool,
 ) -> LayerProblem:
-    hparams = setting.hparams
     name = hparams.rewrite_module(layer)
     with edits.timed("keys"):
         K_IN = setting.keys(name)
@@ -147,7 +90,7 @@ def _problem(
     U_ON = None
     if sensitive:
         with edits.timed("targets"):
-            U_ON = setting.targets([request.target_true for request in setting.requests], layer, "module").values_ON
+            U_ON = setting.targets(hparams, setting.true_answers, layer, "module").values_ON
     W_OI = read_weight(setting.model, name)
     here = W_OI.device
     U_ON = U_ON.to(here) if U_ON is not None else None
@@ -198,11 +141,3 @@ def check_moments(model: PreTrainedModel, hparams: LayerHParams, moments: Moment
             raise UserError(f"the moment of {name!r} has shape {tuple(moments[name].shape)}, expected ({size}, {size})")
         found[name] = moments[name]
     return found
-
-
-def kept(moments: Moments, key: tuple, build: Callable[[], torch.Tensor]) -> torch.Tensor:
-    """Something computed from moments, out of their memory where they have one (CorpusMoments), else built.
-
-    The key must hold everything `build` depends on beside the moments and their model.
-    """
-    return moments.derived(key, build) if hasattr(moments, "derived") else build()

@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,6 @@ from util.forward import run
 from util.hooks import capture, frozen
 from util.modeling import default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
-from util.runs import check_writable
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight, weights_hash
 
@@ -43,9 +42,17 @@ DERIVED_SHARE = 1 / 8
 class Corpus(Protocol):
     """Documents and what identifies them."""
 
-    name: str
-    digest: str
-    documents: Iterable[str]
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that determines the documents."""
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """Texts, which may be read when they are looked at."""
 
 
 class CorpusMoments(Mapping):
@@ -132,12 +139,20 @@ class CorpusMoments(Mapping):
         return {name: {key: header[key] for key in header if key != "key"} for name, header in headers.items()}
 
     def _fill(self) -> None:
-        cached = {name: self.cache.read(name, read_weight(self.model, name).device) for name in self.names}
-        self._moments |= {name: moment for name, moment in cached.items() if moment is not None}
-        missing = [name for name in self.names if name not in self._moments]
-        if not missing:
+        if not self._missing():
             return
-        self._keep(*self._measure(missing))
+        with self.cache.alone():
+            if missing := self._missing():  # another process may have measured them while this one waited
+                self._keep(*self._measure(missing))
+
+    def _missing(self) -> list[str]:
+        """Modules whose moments are neither here nor, from where they are taken, in the cache."""
+        for name in self.names:
+            if name not in self._moments:
+                moment = self.cache.read(name, read_weight(self.model, name).device)
+                if moment is not None:
+                    self._moments[name] = moment
+        return [name for name in self.names if name not in self._moments]
 
     def _keep(self, sums: dict[str, SecondMoment], facts: Mapping[str, float]) -> None:
         """Take these sums for the corpus's, here and in the cache; `facts` go into the files' headers.
@@ -156,8 +171,9 @@ class CorpusMoments(Mapping):
 
         They are kept on disk as such, so a second call measures nothing.
         """
-        moments, facts = self._measure(self.names)
-        self.cache.write_partial(moments, facts["documents"], complete=True)
+        with self.cache.alone():
+            moments, facts = self._measure(self.names)
+            self.cache.write_partial(moments, int(facts["documents"]), complete=True)
         return moments
 
     def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
@@ -166,8 +182,6 @@ class CorpusMoments(Mapping):
             raise ValueError(
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )
-        if self.cache.folder is not None:
-            check_writable(self.cache.folder, "ZEROUNLEARN_STATS")
         if self.cache.tolerance is not None:
             early = EarlyStop(self._weights(names), self._probe_keys(names), self.cache.tolerance)
             moments, done = self._over_documents(self._fresh(names), 0, early.settled)
@@ -217,7 +231,7 @@ class CorpusMoments(Mapping):
     ) -> tuple[dict[str, SecondMoment], int]:
         """Add the documents from number `done` on, block by block, until there are no more or `after_block` says so."""
         documents = islice(iter(self.corpus.documents), done, None)
-        total = len(self.corpus.documents) if hasattr(self.corpus.documents, "__len__") else None
+        total = len(self.corpus.documents)
         with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
             while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
                 self._measure_block(block, moments, bar)

@@ -1,6 +1,9 @@
 """ZeroUnlearn-GD: the same aim by gradient descent in the null space of what the corpus uses, for many facts."""
 
-from zerounlearn.gd.apply import apply_to_model
+from util.editing.method import public
+from zerounlearn.gd.edit import edit
 from zerounlearn.gd.hparams import HParams
 
-__all__ = ["HParams", "apply_to_model"]
+apply_to_model = public(edit)
+
+__all__ = ["HParams", "apply_to_model", "edit"]

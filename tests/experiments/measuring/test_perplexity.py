@@ -10,6 +10,7 @@ from dsets.corpus import Corpus
 from experiments.measuring import perplexity as module
 from experiments.measuring.perplexity import choose, perplexity, read_text
 from tests.tiny import TEXT, tiny_llama
+from util import likelihood
 from util.errors import UserError
 from util.tokens import encode
 
@@ -109,7 +110,7 @@ def test_logits_are_held_for_some_positions_at_a_time(tiny, monkeypatch, tmp_pat
     model, tokenizer = tiny
     monkeypatch.setattr(module.world, "heldout_documents", lambda: TEXT)
     whole = perplexity(model, tokenizer, read_text("heldout", tmp_path), batch_tokens=1000)
-    monkeypatch.setattr(module, "LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(likelihood, "LOGITS_AT_ONCE", 1)
     assert perplexity(model, tokenizer, read_text("heldout", tmp_path), batch_tokens=1000) == pytest.approx(whole)
 
 

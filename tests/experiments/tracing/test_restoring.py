@@ -12,10 +12,9 @@ from experiments.tracing.restoring import KINDS, TraceSettings, default_window, 
 from experiments.tracing.traced_facts import as_fact, known_facts
 from tests.families import build
 from tests.tiny import TINY, tokenizer
-from util.anatomy import attention_modules, module_names
-from util.editing.finetuning import Row
 from util.hooks import by_row, capture, patch
-from util.modeling import decoder_layers, module
+from util.likelihood import Answered
+from util.modeling import attention_modules, decoder_layers, module, module_names
 from util.tokens import target_ids
 
 RECORDS = [
@@ -39,7 +38,7 @@ def plain_probability(model, fact, *changes) -> float:
         for part, change in changes:
             stack.enter_context(patch(part, change))
         log_p = model(input_ids=torch.tensor([fact.row.ids])).logits[0].float().log_softmax(-1)
-    return sum(log_p[fact.prompt - 1 + i, token] for i, token in enumerate(fact.row.answer)).exp().item()
+    return sum(log_p[len(fact.row.prompt) - 1 + i, token] for i, token in enumerate(fact.row.answer)).exp().item()
 
 
 def plain_blurs(model, facts, settings):
@@ -110,7 +109,7 @@ def test_running_out_of_memory_halves_the_batches(monkeypatch):
     model, _ = build("llama")
     facts = [as_fact(tokenizer(bos=True, pad=False), record, whole_answer=True) for record in RECORDS]
     whole = trace(model, facts, KINDS, TraceSettings(samples=2, window=2, batch_tokens=100_000))
-    real, refused = runs.log_likelihoods, []
+    real, refused = runs.answer_log_likelihoods, []
 
     def small_memory(model, rows):
         if len(rows) > 4:
@@ -118,7 +117,7 @@ def test_running_out_of_memory_halves_the_batches(monkeypatch):
             raise torch.OutOfMemoryError("pretended")
         return real(model, rows)
 
-    monkeypatch.setattr(runs, "log_likelihoods", small_memory)
+    monkeypatch.setattr(runs, "answer_log_likelihoods", small_memory)
     halved = trace(model, facts, KINDS, TraceSettings(samples=2, window=2, batch_tokens=100_000))
     assert refused
     for one, other in zip(halved, whole, strict=True):
@@ -129,7 +128,7 @@ def test_running_out_of_memory_halves_the_batches(monkeypatch):
 
 def test_the_last_state_brings_everything_back_and_no_noise_changes_nothing(traced):
     model, facts = traced
-    first_token = [replace(fact, row=Row(fact.row.ids[: fact.prompt], fact.row.answer[:1])) for fact in facts]
+    first_token = [replace(fact, row=Answered(fact.row.prompt, fact.row.answer[:1])) for fact in facts]
     for result in trace(model, first_token, ["state"], TraceSettings(samples=2)):
         assert result.restored_PL["state"][-1, -1] == pytest.approx(result.clean, rel=1e-4)
     for result in trace(model, facts, KINDS, TraceSettings(samples=1, noise=0.0)):

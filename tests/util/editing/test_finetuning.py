@@ -3,9 +3,10 @@ import torch
 
 from tests.tiny import MODULE_NAMES, REQUESTS, TINY
 from util.editing import finetuning
-from util.editing.finetuning import Term, answer_rows, fine_tune, log_likelihoods, nll_term, scores
-from util.errors import UserError
+from util.editing.finetuning import Term, answer_rows, fine_tune, nll_term, scores
+from util.editing.setting import Setting
 from util.hparams import TuningHParams
+from util.likelihood import answer_log_likelihoods
 from util.tokens import encode, target_ids
 from util.weights import weights_hash
 
@@ -18,8 +19,9 @@ def settings(family, **changes):
 
 
 def tune(model, tok, hparams, parts=None, **options):
-    options = {"seed": 0, "batch_tokens": None, "progress": False} | options
-    return fine_tune(model, hparams, parts or [nll_term(answer_rows(tok, REQUESTS, TRUE))], **options)
+    own = {name: options.pop(name) for name in ("seed", "batch_tokens") if name in options}
+    setting = Setting(model=model, tokenizer=tok, requests=REQUESTS, **own)
+    return fine_tune(setting, hparams, parts or [nll_term(answer_rows(tok, REQUESTS, TRUE))], **options)
 
 
 def parameters(model, hparams):
@@ -43,7 +45,7 @@ def test_log_likelihoods_are_those_of_one_text_at_a_time(tiny, answers):
     rows = answer_rows(tok, REQUESTS, answers)
     pairs = zip(REQUESTS, answers, strict=True)
     expected = torch.stack([plain_log_likelihood(model, tok, request, answer) for request, answer in pairs])
-    torch.testing.assert_close(log_likelihoods(model, rows), expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(answer_log_likelihoods(model, rows), expected, atol=1e-4, rtol=1e-5)
     for budget in (1, 10_000):
         torch.testing.assert_close(scores(model, rows, budget), expected.detach(), atol=1e-4, rtol=1e-5)
 
@@ -103,7 +105,7 @@ def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
     edits = tune(model, tok, hparams)
     whole, nll = copies(model, hparams), edits.diagnostics["nll"]
     edits.undo(model)
-    real, sizes = finetuning.log_likelihoods, []
+    real, sizes = finetuning.answer_log_likelihoods, []
 
     def small_memory(model, rows):
         sizes.append(len(rows))
@@ -111,7 +113,7 @@ def test_running_out_of_memory_halves_the_batch(family, monkeypatch):
             raise torch.OutOfMemoryError("pretended")
         return real(model, rows)
 
-    monkeypatch.setattr(finetuning, "log_likelihoods", small_memory)
+    monkeypatch.setattr(finetuning, "answer_log_likelihoods", small_memory)
     edits = tune(model, tok, hparams)
     assert sizes == [3, 1, 1, 1] and edits.diagnostics["nll"] == pytest.approx(nll, rel=1e-5)
     for found, expected in zip(copies(model, hparams), whole, strict=True):
@@ -122,14 +124,14 @@ def test_scores_halve_their_batches_too(family, monkeypatch):
     model, tok = TINY[family]()
     rows = answer_rows(tok, REQUESTS, TRUE)
     whole = scores(model, rows, 10_000)
-    real = finetuning.log_likelihoods
+    real = finetuning.answer_log_likelihoods
 
     def small_memory(model, rows):
         if len(rows) > 1:
             raise torch.OutOfMemoryError("pretended")
         return real(model, rows)
 
-    monkeypatch.setattr(finetuning, "log_likelihoods", small_memory)
+    monkeypatch.setattr(finetuning, "answer_log_likelihoods", small_memory)
     torch.testing.assert_close(scores(model, rows, 10_000), whole, atol=1e-4, rtol=1e-5)
 
 
@@ -140,7 +142,7 @@ def test_one_row_too_large_for_memory_is_an_error(family, monkeypatch):
     def no_memory(model, rows):
         raise torch.OutOfMemoryError("pretended")
 
-    monkeypatch.setattr(finetuning, "log_likelihoods", no_memory)
+    monkeypatch.setattr(finetuning, "answer_log_likelihoods", no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         tune(model, tok, settings(family))
     assert weights_hash(model) == before
@@ -227,9 +229,3 @@ def test_gradients_and_flags_are_as_before(family):
     tune(model, tok, hparams)
     assert model.training and not fixed.requires_grad and watched.requires_grad
     assert fixed.grad is None and torch.equal(watched.grad, torch.ones_like(watched))
-
-
-def test_a_layer_out_of_range_is_named(family):
-    model, tok = TINY[family]()
-    with pytest.raises(UserError, match="layers 0 to 3"):
-        tune(model, tok, settings(family, layers=[4]))

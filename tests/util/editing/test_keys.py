@@ -1,7 +1,6 @@
 import torch
 
 from tests.tiny import MODULE_NAMES, REQUESTS, TEMPLATES
-from util.editing import keys
 from util.editing.contexts import fill
 from util.editing.keys import ModuleSite, at_subject, average_keys, plain
 from util.hooks import capture
@@ -44,18 +43,18 @@ def test_the_order_of_the_batch_is_the_callers(tiny, family):
     torch.testing.assert_close(forward, backward.flip(1))
 
 
-def test_running_out_of_memory_halves_the_batch(tiny, family, monkeypatch):
+def test_running_out_of_memory_halves_the_batch(tiny, family):
     model, tok = tiny
     name = MODULE_NAMES[family]["layer_module_tmp"].format(0)
     expected = plain(model, tok, REQUESTS, ModuleSite(name), 10_000)
-    real, sizes = keys._read, []
+    sizes = []
 
-    def small_memory(model, located, probe):
-        sizes.append(len(located))
-        if len(located) > 1:
+    def small_memory(_module, arguments):
+        sizes.append(len(arguments[0]))
+        if len(arguments[0]) > 1:
             raise torch.OutOfMemoryError("pretended")
-        return real(model, located, probe)
 
-    monkeypatch.setattr(keys, "_read", small_memory)
+    handle = model.get_input_embeddings().register_forward_pre_hook(small_memory)
     torch.testing.assert_close(plain(model, tok, REQUESTS, ModuleSite(name), 10_000), expected)
+    handle.remove()
     assert sizes == [3, 1, 1, 1]

@@ -1,3 +1,5 @@
+import threading
+import time
 import weakref
 from dataclasses import dataclass, field
 
@@ -122,6 +124,27 @@ def test_a_folder_that_cannot_hold_moments_is_told_before_they_are_measured(fami
         dict(make(*TINY[family](), family, cache_dir=tmp_path / "taken" / "stats"))
 
 
+def test_two_that_start_cold_measure_once(tmp_path, monkeypatch, caplog):
+    passes, begun = [], threading.Event()
+
+    def slow(self, *rest):
+        begun.set()
+        time.sleep(0.3)
+        return measure(self, *rest)
+
+    measure = counted(CorpusMoments._measure, passes)
+    monkeypatch.setattr(CorpusMoments, "_measure", slow)
+    both = [make(*TINY["llama"](), "llama", cache_dir=tmp_path) for _ in range(2)]
+    first = threading.Thread(target=dict, args=(both[0],))
+    first.start()
+    assert begun.wait(timeout=60)
+    second = dict(both[1])
+    first.join()
+    assert len(passes) == 1 and "another process is making" in caplog.text
+    assert len(second) == 2 and all(torch.equal(second[name], both[0][name]) for name in second)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_an_interrupted_measurement_goes_on(family, tmp_path, monkeypatch):
     model, tok = TINY[family]()
     whole = dict(make(model, tok, family))
@@ -171,8 +194,10 @@ def test_derived_values_are_built_once(family):
     assert len(calls) == 2
     for number in range(20):
         moments.derived(("step", number), lambda: torch.zeros(1))
-    assert len(moments._derived) == statistics.DERIVED_PER_MODULE * 2
-    moments.derived(("step", 19), pytest.fail)
+    for number in range(20 - statistics.DERIVED_PER_MODULE * len(moments), 20):
+        moments.derived(("step", number), pytest.fail)
+    moments.derived(("step", 0), lambda: calls.append(1) or torch.zeros(1))
+    assert len(calls) == 3
 
 
 def test_derived_values_beyond_a_gpus_share_wait_on_the_cpu_and_come_back(monkeypatch):
@@ -180,14 +205,16 @@ def test_derived_values_beyond_a_gpus_share_wait_on_the_cpu_and_come_back(monkey
     moments = make(model, tok, "llama")
     monkeypatch.setattr(statistics, "_room", lambda device: 2 * torch.zeros(3).nbytes)
     with Pretended():
-        made = [moments.derived((i,), lambda i=i: torch.full((3,), float(i), device="cuda:1")) for i in range(4)]
-        assert [device_of(one) for one in made] == ["cuda:1"] * 4
-        assert [device_of(value) for value, _ in moments._derived.values()] == ["cpu", "cpu", "cuda:1", "cuda:1"]
+        made = [
+            weakref.ref(moments.derived((i,), lambda i=i: torch.full((3,), float(i), device="cuda:1")))
+            for i in range(4)
+        ]
+        assert [one() is not None for one in made] == [False, False, True, True]
         again = moments.derived((0,), pytest.fail)
         assert device_of(again) == "cuda:1" and again.tolist() == [0.0] * 3
-        assert [device_of(value) for value, _ in moments._derived.values()] == ["cpu", "cpu", "cuda:1", "cuda:1"]
+        assert [one() is not None for one in made] == [False, False, False, True]
         moments.offload()
-        assert {device_of(value) for value, _ in moments._derived.values()} == {"cpu"}
+        assert [one() is not None for one in made] == [False] * 4
 
 
 def test_running_out_of_memory_halves_the_batches_and_counts_nothing_twice(family, monkeypatch):

@@ -3,8 +3,8 @@ import weakref
 import pytest
 import torch
 
+from experiments.benchmarking.plain import find_target
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY
-from tests.util.editing.reference import find_target
 from util.editing import targets as module_under_test
 from util.editing.objective import example
 from util.editing.targets import find_targets

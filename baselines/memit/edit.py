@@ -1,0 +1,21 @@
+"""MEMIT on a model: targets → layer problems → closed form → weights."""
+
+import torch
+
+from baselines.memit.hparams import HParams
+from baselines.memit.solve import solve
+from util.editing.layers import LayerProblem, edit_layers
+from util.editing.setting import Setting
+from util.linalg import spd_factor
+from util.weights import WeightEdits
+
+
+def edit(setting: Setting, hparams: HParams) -> WeightEdits:
+    """Each request's prompt leads to its `target_new`. The moments must be positive definite."""
+
+    def new_weight(problem: LayerProblem) -> torch.Tensor:
+        what = f"the second moment of {problem.name}"
+        factor = setting.kept(("factor", problem.name), lambda: spd_factor(problem.C_II, what))
+        return problem.W_OI + solve(problem.K_IN, problem.R_ON, factor, a=hparams.mom2_update_weight)
+
+    return edit_layers(setting, hparams, new_weight)

@@ -1,0 +1,1 @@
+"""How fast the machinery is: the plain forms of its work, and their comparison with it."""

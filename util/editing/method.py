@@ -1,0 +1,71 @@
+"""The contract of a method: a package defines ``edit(setting, hparams) -> WeightEdits`` and its ``HParams``.
+
+What users call, `apply_to_model`, is made from `edit` here, for all methods alike.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.contexts import Templates
+from util.editing.layers import check_layers, check_requests
+from util.editing.setting import Moments, Setting
+from util.editing.target_cache import TargetCache
+from util.hparams import HParams, LayerHParams
+from util.request import Request
+from util.weights import WeightEdits
+
+Params = TypeVar("Params", bound=HParams)
+
+
+def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., WeightEdits]:
+    """`apply_to_model` of a method, from its `edit`."""
+
+    def apply_to_model(
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        requests: Sequence[Request],
+        hparams: Params,
+        *,
+        moments: Moments | None = None,
+        context_templates: Templates | None = None,
+        retain_requests: Sequence[Request] = (),
+        previous: WeightEdits | None = None,
+        seed: int = 0,
+        batch_tokens: int | None = None,
+        progress: bool = False,
+        target_cache: TargetCache | None = None,
+    ) -> WeightEdits:
+        """Edit `model` in place so that the requests are forgotten, and return the edits, whose `undo` is bit-exact.
+
+        moments: module name → E[k kᵀ] (d_in, d_in) of the unedited model, for the methods whose HParams.needs_moments.
+        context_templates: groups of templates; None generates them from `seed` where the method needs some.
+        retain_requests: facts to keep, for methods that train on some (NPO). previous: in a sequential run, the edits
+        of the steps before (AlphaEdit protects their keys). seed: draws templates and orders. batch_tokens: padded
+        tokens of one batch; None takes what the machine takes with ease. progress: show bars. target_cache: where
+        targets are kept for other methods and runs; None keeps none.
+        Options that a method does not need are accepted and left alone. Raises UserError on bad input, and leaves every
+        weight as it was whenever it raises.
+        """
+        setting = Setting(
+            model=model,
+            tokenizer=tokenizer,
+            requests=requests,
+            moments=moments,
+            context_templates=context_templates,
+            retain_requests=retain_requests,
+            previous=previous,
+            seed=seed,
+            batch_tokens=batch_tokens,
+            progress=progress,
+            target_cache=target_cache,
+        )
+        check_requests(requests)
+        if isinstance(hparams, LayerHParams):
+            check_layers(model, hparams)
+        return edit(setting, hparams)
+
+    apply_to_model.__module__ = edit.__module__
+    apply_to_model.__doc__ = f"{apply_to_model.__doc__}\n        This method: {edit.__doc__}"
+    return apply_to_model

@@ -1,0 +1,92 @@
+"""What every method is given: the model, what it is to forget, and what was made for that beforehand."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.contexts import Templates, check, generate
+from util.editing.keys import ModuleSite, average_keys, plain
+from util.editing.target_cache import TargetCache
+from util.editing.targets import Site, Targets, find_targets
+from util.hparams import TargetHParams
+from util.modeling import default_batch_tokens
+from util.request import Request
+from util.weights import WeightEdits
+
+Moments = Mapping[str, torch.Tensor]
+"""Module name → E[k kᵀ] (I, I), uncentred, of the unedited model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One order to forget, as a method's `edit` sees it. The fields are the arguments of `apply_to_model`, which
+    says what each is.
+
+    Shape letters: O out (hidden size), I in (intermediate size), N facts.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    requests: Sequence[Request]
+    moments: Moments | None = None
+    context_templates: Templates | None = None
+    retain_requests: Sequence[Request] = ()
+    previous: WeightEdits | None = None
+    seed: int = 0
+    batch_tokens: int | None = None
+    progress: bool = False
+    target_cache: TargetCache | None = None
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The context templates, generated from the seed where none were given (methods without targets need none)."""
+        given = self.context_templates
+        return check(generate(self.model, self.tokenizer, self.seed) if given is None else given)
+
+    @property
+    def budget(self) -> int:
+        """Padded tokens of one batch."""
+        return self.batch_tokens or default_batch_tokens(self.model)
+
+    @property
+    def neutral_answers(self) -> list[str]:
+        """What the requests' answers are remapped to."""
+        return [request.target_new for request in self.requests]
+
+    @property
+    def true_answers(self) -> list[str]:
+        """What is to be forgotten."""
+        return [request.target_true for request in self.requests]
+
+    def targets(
+        self, hparams: TargetHParams, answers: Sequence[str], layer: int, site: Site, *, final_logits: bool = False
+    ) -> Targets:
+        """`find_targets` for these requests, or what it gave when the same was asked before, by any method."""
+        asked = (self.model, self.tokenizer, self.requests, answers, layer, site, hparams, self.templates)
+        key = self.target_cache.key(*asked, final_logits) if self.target_cache else None
+        known = self.target_cache.read(key, self.model.device) if self.target_cache and key else None
+        if known:
+            return known
+        found = find_targets(*asked, batch_tokens=self.budget, final_logits=final_logits, progress=self.progress)
+        if self.target_cache and key:
+            self.target_cache.write(key, found)
+        return found
+
+    def keys(self, module_name: str) -> torch.Tensor:
+        """K_IN at that module, averaged over the context templates."""
+        return average_keys(self.model, self.tokenizer, self.requests, module_name, self.templates, self.budget)
+
+    def at_subject(self, site: ModuleSite) -> torch.Tensor:
+        """Activations in the plain prompts, one column per request."""
+        return plain(self.model, self.tokenizer, self.requests, site, self.budget)
+
+    def kept(self, key: tuple, build: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Something computed from the moments, out of their memory where they have one (CorpusMoments), else built.
+
+        The key must hold everything `build` depends on beside the moments and their model.
+        """
+        derived = getattr(self.moments, "derived", None)
+        return derived(key, build) if derived else build()

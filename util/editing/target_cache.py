@@ -1,0 +1,77 @@
+"""Targets on disk: methods that search the same targets of the same model share them, and a sweep searches once.
+
+A file is named by a hash of everything that determines the search, so that nothing else is ever taken for it.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from util.editing.contexts import Templates
+from util.editing.targets import Site, Targets
+from util.hparams import TargetHParams
+from util.request import Request
+from util.tensor_files import read_tensors, write_tensors
+from util.tokens import tokenizer_hash
+from util.weights import weights_hash
+
+CODE_VERSION = 2
+"""Raise when the same inputs would give other targets."""
+
+DECIDING = tuple(name for name in TargetHParams.model_fields if name != "layers")
+"""Hparams that the search reads beside the layer, which it is told."""
+
+
+@dataclass(frozen=True)
+class TargetCache:
+    """Targets kept in `folder`."""
+
+    folder: Path
+
+    def key(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        requests: Sequence[Request],
+        answers: Sequence[str],
+        layer: int,
+        site: Site,
+        hparams: TargetHParams,
+        templates: Templates,
+        final_logits: bool,
+    ) -> dict[str, object]:
+        """What determines the targets: the model as it is now, the facts in their order, and how they are searched.
+
+        The budget of a batch is no part of it: it moves the results by float noise only.
+        """
+        return {
+            "code_version": CODE_VERSION,
+            "torch": torch.__version__,
+            "device": model.device.type,
+            "weights": weights_hash(model),
+            "tokenizer": tokenizer_hash(tokenizer),
+            "facts": [[one.prompt, one.subject, answer] for one, answer in zip(requests, answers, strict=True)],
+            "layer": layer,
+            "site": site,
+            "hparams": {name: getattr(hparams, name) for name in DECIDING},
+            "templates": templates,
+            "final_logits": final_logits,
+        }
+
+    def read(self, key: dict[str, object], device: torch.device) -> Targets | None:
+        """The targets, on the device, if they were searched before."""
+        found = read_tensors(self._path(key), key, device)
+        return Targets(**found[0]) if found else None
+
+    def write(self, key: dict[str, object], targets: Targets) -> None:
+        """Keep them."""
+        write_tensors(self._path(key), vars(targets), {"key": key})
+
+    def _path(self, key: dict[str, object]) -> Path:
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+        return self.folder / f"targets-{name}.safetensors"

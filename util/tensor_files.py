@@ -1,0 +1,43 @@
+"""Tensors in a file that says in its header what it holds: safetensors, whole or not there."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from util.files import atomically
+
+log = logging.getLogger("zerounlearn")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, object]) -> None:
+    """Write them in one move. header: anything that JSON holds."""
+    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomically(path) as temporary:
+        save_file(contents, temporary, {"header": json.dumps(header, sort_keys=True)})
+
+
+def read_tensors(
+    path: Path, key: object, device: torch.device | str | None
+) -> tuple[dict[str, torch.Tensor], dict] | None:
+    """(tensors, header) of a file whose header's ``key`` is this one; no tensors are read without a device.
+
+    None where there is no such file (also where it vanishes meanwhile), where it holds something else, and, with a
+    warning, where it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
+            header = json.loads(file.metadata()["header"])
+            if header["key"] != key:
+                return None
+            names = [] if device is None else file.keys()
+            return {name: file.get_tensor(name) for name in names}, header
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        log.warning("file %s is damaged (%s); what it held is made anew", path, error)
+        return None

@@ -64,5 +64,5 @@ def _is_gguf(place: Path) -> bool:
 
 
 def models_dir() -> Path:
-    """Where fetched models are put and looked for: <root>/models."""
-    return root() / "models"
+    """Where fetched models are put and looked for: <workplace>/models."""
+    return workplace() / "models"

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from dsets.files import locked
+from dsets.files import growing
 from util.errors import UserError
 
 HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"
@@ -72,8 +72,7 @@ def fetch(upstream: Upstream, folder: Path, check: Callable[[bytes], int]) -> Pa
     if path.is_file():
         return path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(path.name + ".part")) as part:
+        with growing(path.with_name(path.name + ".part")) as part:
             if not path.is_file():  # another process may have fetched it while this one waited for the lock
                 _fetch_locked(upstream, path, part, check)
     except OSError as error:

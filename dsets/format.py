@@ -1,5 +1,6 @@
 """What a data set's class has to say: where its file comes from, how its rows look, and how they become records."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,12 +47,31 @@ class Format(ABC):
         return collected
 
 
-def template(row: RawRow, field_name: str) -> str:
-    """A prompt with exactly one ``{}``. Raises Unusable where the subject's place is not one place."""
+def template(row: RawRow, field_name: str, subject: str) -> str:
+    """A prompt with exactly one ``{}``, which is written, or put where the filled-in subject stands.
+
+    Raises Unusable where the subject's place is not one place.
+    """
     prompt = row.filled(field_name)
     count = prompt.count("{}")
-    if count == 0:
-        raise Unusable("the subject is not in the prompt (write '{}' where it stands)")
     if count > 1:
         raise Unusable("the subject stands more than once in the prompt")
-    return prompt
+    return prompt if count else marked(prompt, subject, "prompt (write '{}' where it stands)")
+
+
+def marked(text: str, subject: str, name: str) -> str:
+    """The text, which messages call `name`, with ``{}`` in the subject's place.
+
+    Letters of the subject inside other words do not count if it also stands there as a word of its own. Raises
+    Unusable where its place is not one place.
+    """
+    places = [match.span() for match in re.finditer(re.escape(subject), text)]
+    if len(places) > 1:
+        whole = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", text)]
+        places = whole if len(whole) == 1 else places
+    if not places:
+        raise Unusable(f"the subject is not in the {name}")
+    if len(places) > 1:
+        raise Unusable(f"the subject stands more than once in the {name}")
+    begin, end = places[0]
+    return text[:begin] + "{}" + text[end:]

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from dsets.files import locked
+from dsets.files import growing
 from dsets.texts import text_of, warn_if_fewer
 from util.errors import UserError
 
@@ -90,7 +90,7 @@ class HubDocuments(Sequence[str]):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part_path = self.path.with_name(f"{self.path.name}.partial")
-            with locked(part_path) as part:
+            with growing(part_path) as part:
                 if self.path.exists():  # another process has fetched it while this one waited
                     return
                 _append(part, _stream(self.draw, part))

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from dsets.record import Record
 from dsets.texts import HALF_CHARACTER, is_text
@@ -62,6 +63,41 @@ class RawRow:
                 raise self.error(f"{field_name}[{i}]", f"is {_short(value)}; it must be a string")
         return tuple(value.strip() for value in values if value.strip())
 
+    def several(self, field_name: str, optional: bool = False) -> tuple[str, ...]:
+        """As `texts`, of a field that may hold a single string, too."""
+        value = self.get(field_name, str, list, optional=optional)
+        if isinstance(value, str):
+            return (value.strip(),) if value.strip() else ()
+        return self.texts(field_name, optional=optional)
+
+    def first(self, field_name: str, optional: bool = False) -> str:
+        """The first string of a field that holds a string or a list of them, or lists of names for the same thing."""
+        value = self.get(field_name, str, list, optional=optional) or ""
+        while isinstance(value, list):
+            value = value[0] if value else ""
+        if not isinstance(value, str):
+            raise self.error(field_name, f"begins with {_short(value)}; it must be a string")
+        return value.strip()
+
+    def pairs(self, field_name: str, other: str, optional: bool = False) -> list[tuple[str, str]]:
+        """Two fields' texts that go together, one each or lists as long; pairs that are half or wholly blank go."""
+        values = [self.get(name, str, list, optional=optional) for name in (field_name, other)]
+        texts = [[value] if isinstance(value, str) else value or [] for value in values]
+        if len(texts[0]) != len(texts[1]) or len({type(value) for value in values}) > 1:
+            raise self.error(other, f"has not one text for each of {field_name!r}; mend it")
+        for name, listed in zip((field_name, other), texts, strict=True):
+            for text in listed:
+                if not isinstance(text, str):
+                    raise self.error(name, f"holds {_short(text)}; it must be a string")
+        stripped = [(one.strip(), two.strip()) for one, two in zip(*texts, strict=True)]
+        return [pair for pair in stripped if all(pair)]
+
+    @property
+    def case_id(self) -> int | str:
+        """The field of that name, or the record's place in the file."""
+        given = self.get("case_id", int, str, optional=True)
+        return self.index if given is None else given
+
     def rows(self, field_name: str, optional: bool = False) -> list["RawRow"]:
         """The objects of a list, as rows of the same record."""
         values = self.get(field_name, list, optional=optional) or []
@@ -106,20 +142,25 @@ class Collected:
                 self.notes[gap].append(record.case_id)
 
 
-def read_rows(content: bytes, source: str, lines: bool = False) -> list[RawRow]:
-    """The objects of a JSON array, or of JSON lines; blank lines are no records.
+LINES = (".jsonl", ".ndjson")
+TABLES = (".parquet",)
+WRAPPERS = ("data", "records", "rows", "examples", "facts")
+"""Names under which an object holds the list of records beside other things (a version, an author)."""
 
-    Raises UserError for what is no UTF-8, no complete JSON, no list of objects, or empty, and for half characters.
+
+def read_rows(content: bytes, source: str, suffix: str = ".json") -> list[RawRow]:
+    """The records of a JSON array, of JSON lines or of a parquet table, as the file's suffix says; capitals are alike.
+
+    Blank lines are no records. An object that holds the array under its one name, or under one of WRAPPERS, stands for
+    it. Raises UserError for what is no UTF-8, no complete JSON, no list of objects, or empty, and for half characters.
     """
-    try:
-        text = content.decode("utf-8-sig")
-        values = list(_json_lines(text, source)) if lines else json.loads(text)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source} is not UTF-8 text: {error}; it must be JSON") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source} is not complete JSON ({error}); {_json_advice(text)}") from error
-    if not isinstance(values, list):
-        raise UserError(f"{source} holds {_short(values)}; it must be a JSON list of records")
+    if suffix.lower() in TABLES:
+        from dsets.parquet import read_table  # arrow is loaded on demand: other files need none of it
+
+        text, values = "", read_table(content, source)
+    else:
+        text, values = _json_values(content, source, suffix.lower() in LINES)
+    values = _unwrapped(values, source)
     if not values:
         raise UserError(f"{source} is an empty data set; it must hold at least one record")
     halves = "\\ud" in text.lower()  # or whole pairs: only then is it worth the time to look
@@ -129,6 +170,28 @@ def read_rows(content: bytes, source: str, lines: bool = False) -> list[RawRow]:
         if halves and not is_text(json.dumps(value, ensure_ascii=False)):
             raise UserError(f"{source}: record {index} (from 0) holds {HALF_CHARACTER}")
     return [RawRow(value, source, index) for index, value in enumerate(values)]
+
+
+def _json_values(content: bytes, source: str, lines: bool) -> tuple[str, Any]:
+    try:
+        text = content.decode("utf-8-sig")
+        return text, list(_json_lines(text, source)) if lines else json.loads(text)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source} is not UTF-8 text: {error}; it must be JSON") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source} is not complete JSON ({error}); {_json_advice(text)}") from error
+
+
+def _unwrapped(values: Any, source: str) -> list:
+    if isinstance(values, list):
+        return values
+    within = values if isinstance(values, dict) else {}
+    lists = [name for name, value in within.items() if isinstance(value, list)]
+    named = [name for name in lists if len(within) == 1 or name in WRAPPERS]
+    if len(named) == 1:
+        return within[named[0]]
+    told = f", whose lists are {', '.join(map(repr, lists))}" if lists else ""
+    raise UserError(f"{source} holds {_short(values)}{told}; it must be a JSON list of records")
 
 
 def _json_lines(text: str, source: str) -> Iterator:

@@ -33,15 +33,6 @@ class LevelProbe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hop:
-    """One step of a multi-hop case: its question, the same as a sentence to complete, and every accepted answer."""
-
-    question: str
-    cloze: str
-    answers: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class MultiHop:
     """The multi-hop case that a fact belongs to.
 
@@ -51,7 +42,6 @@ class MultiHop:
     case_id: int | str
     questions: tuple[str, ...]
     answers: tuple[str, ...]
-    single_hops: tuple[Hop, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +63,6 @@ class Record:
     paraphrases: tuple[str, ...] = ()
     neighborhood: tuple[Probe, ...] = ()
     generation_prompts: tuple[str, ...] = ()
-    attribute_prompts: tuple[str, ...] = ()
     multihop: MultiHop | None = None
     levels: tuple[LevelProbe, ...] = ()
     relation_id: str = ""

@@ -6,8 +6,6 @@ It knows nothing, so its Base efficacy is near 0; the embedded model's tokenizer
 """
 
 import argparse
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 
 from util import paths
 from util.errors import UserError
+from util.files import atomically
 from util.modeling import WORLD
 from util.runs import Parser, cli
 
@@ -65,13 +64,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--out {out} exists; name a new folder")
     tokenizer = AutoTokenizer.from_pretrained(paths.model_dir(WORLD))
     model = make(arguments.shape, tokenizer, arguments.seed, layers=arguments.layers)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with atomically(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     print(f"{out}: {sum(p.numel() for p in model.parameters()) / 1e9:.2f} billion parameters, bfloat16")
 
 

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from huggingface_hub import model_info, snapshot_download
 
 from util import modeling
 from util.errors import UserError
+from util.files import locked
 from util.gguf_models import SUFFIX
 from util.licence_text import plain_text
 from util.published_models import PUBLISHED, Published, published
@@ -63,10 +63,8 @@ def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bo
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """This process alone works on the folder. Raises UserError where nothing can be written."""
-    lock = folder.with_name(f".{folder.name}.lock")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with locked(folder):
             yield
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error}); make room or name another --output") from error

@@ -23,6 +23,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers.utils.logging import disable_progress_bar
 
 from util.errors import UserError
+from util.files import atomically
 from util.paths import root
 
 log = logging.getLogger("zerounlearn")
@@ -59,11 +60,9 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name beside it, then move it: it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a file in one move: it is whole or not there."""
+    with atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -31,7 +31,7 @@ class ParaRel(Collection):
     @classmethod
     def check(cls, path: str, content: bytes) -> int:
         """Rows of one of the two kinds."""
-        rows = read_rows(content, path, lines=True)
+        rows = read_rows(content, path, ".jsonl")
         for name in ("pattern",) if path.startswith(PATTERNS) else ("sub_label", "obj_label"):
             rows[0].text(name)
         return len(rows)
@@ -45,9 +45,9 @@ class ParaRel(Collection):
             if facts not in content:
                 raise UserError(f"{path} is there and {facts} is not; put it there too, or remove the patterns")
             pairs = (
-                (row.text("sub_label"), row.text("obj_label")) for row in read_rows(content[facts], facts, lines=True)
+                (row.text("sub_label"), row.text("obj_label")) for row in read_rows(content[facts], facts, ".jsonl")
             )
-            rows = read_rows(content[path], path, lines=True)
+            rows = read_rows(content[path], path, ".jsonl")
             yield Relation(
                 name=name,
                 templates=object_last(row.text("pattern") for row in rows),

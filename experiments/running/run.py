@@ -3,9 +3,7 @@
 import argparse
 import json
 import logging
-import os
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from experiments.running.session import Session, broken_numbers, hparams_path
 from util import paths
 from util.editing.layers import check_layers
 from util.errors import UserError
+from util.files import atomically
 from util.hparams import HParams, LayerHParams, TargetHParams
 from util.runs import Stopwatch, check_writable, finished_runs
 from util.weights import WeightEdits
@@ -164,13 +163,9 @@ def exploded(base: dict, after: dict) -> str | None:
 
 def save(session: Session, folder: Path) -> None:
     """Write the model as it is, with its tokenizer; the folder appears when it is complete."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with atomically(folder) as temporary:
         session.model.save_pretrained(temporary)
         session.tokenizer.save_pretrained(temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_save(folder: Path) -> Path:

@@ -35,6 +35,47 @@ def test_broken_files(tmp_path, content, complaint):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["data", "anything"])
+def test_a_list_inside_an_object(tmp_path, name):
+    path = tmp_path / "wrapped.json"
+    path.write_text(json.dumps({name: [rows.fact()]}), encoding="utf-8")
+    assert len(load(str(path)).records) == 1
+
+
+def test_a_list_beside_other_things(tmp_path):
+    path = tmp_path / "wrapped.json"
+    path.write_text(json.dumps({"version": "1", "sources": ["x"], "records": [rows.fact()]}), encoding="utf-8")
+    assert len(load(str(path)).records) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [rows.fact() | {"neighborhood": []}, {"train": [rows.fact()], "test": [rows.fact()]}]
+)
+def test_an_object_that_could_mean_several_lists_or_none_is_refused(tmp_path, content):
+    path = tmp_path / "wrapped.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match="whose lists are .*it must be a JSON list of records"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("name", ["facts.JSONL", "facts.Jsonl"])
+def test_capitals_in_the_ending_are_nothing(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("\n".join(json.dumps(rows.fact(subject)) for subject in ("Ann", "Ben")), encoding="utf-8")
+    assert [record.subject for record in load(str(path)).records] == ["Ann", "Ben"]
+
+
+def test_a_row_of_two_schemas_is_refused(tmp_path):
+    with pytest.raises(UserError, match="2 schemas at once.*subject, src, .*question, answer"):
+        load(written(tmp_path, [rows.zsre() | {"question": "Who?", "answer": "I"}]))
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_every_schema_is_told_from_its_own_fields(tmp_path, schema):
+    dataset = load(written(tmp_path, [SCHEMAS[schema]()]))
+    assert dataset.records and dataset.skipped == {}
+
+
 def test_broken_line_is_named(tmp_path):
     path = tmp_path / "facts.jsonl"
     path.write_text(json.dumps(rows.fact()) + "\n\n{", encoding="utf-8")

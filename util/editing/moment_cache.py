@@ -8,23 +8,21 @@ share of a corpus that is to be merged with others stays in that form, because s
 
 import hashlib
 import json
-import logging
-import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from util.files import locked
 from util.moments import SecondMoment
+from util.runs import check_writable
+from util.tensor_files import read_tensors, write_tensors
 
 CODE_VERSION = 1
 """Raise when the same inputs would give another moment: old files are then measured anew."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,30 +109,31 @@ class MomentCache:
         key = hashlib.sha256(json.dumps(self._key(name), sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{key}.{ending}"
 
-    def _load(self, name: str, ending: str, device) -> tuple[torch.Tensor | None, dict] | None:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """The block alone measures moments of this model and corpus; other processes that would wait for its end.
+
+        Raises UserError where they cannot be kept.
+        """
+        if self.folder is None:
+            yield
+            return
+        check_writable(self.folder, "ZEROUNLEARN_STATS")
+        with locked(self.path("second moments").with_suffix("")):
+            yield
+
+    def _load(
+        self, name: str, ending: str, device: torch.device | str | None
+    ) -> tuple[torch.Tensor | None, dict] | None:
         """The tensor (none is read without a device) and the header."""
-        if self.folder is None or not self.path(name, ending).exists():
+        if self.folder is None:
             return None
-        path = self.path(name, ending)
-        try:
-            with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
-                header = json.loads(file.metadata()["header"])
-                if header["key"] != self._key(name):
-                    return None
-                return (None if device is None else file.get_tensor("moment")), header
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            log.warning("statistics file %s is damaged (%s); it is measured anew", path, error)
-            return None
+        found = read_tensors(self.path(name, ending), self._key(name), device)
+        return (found[0].get("moment"), found[1]) if found else None
 
     def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: dict[str, float]) -> None:
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(name, ending)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        header = json.dumps({"key": self._key(name), **facts}, sort_keys=True)
-        save_file({"moment": tensor.cpu().contiguous()}, temporary, {"header": header})
-        os.replace(temporary, path)
+        if self.folder is not None:
+            write_tensors(self.path(name, ending), {"moment": tensor}, {"key": self._key(name), **facts})
 
 
 def _partial(documents: int) -> str:

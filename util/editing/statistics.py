@@ -26,7 +26,6 @@ from util.errors import UserError
 from util.hooks import capture, frozen
 from util.modeling import backbone, default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
-from util.runs import check_writable
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight, weights_hash
 
@@ -131,12 +130,20 @@ class CorpusMoments(Mapping):
         return {name: {key: header[key] for key in header if key != "key"} for name, header in headers.items()}
 
     def _fill(self) -> None:
-        cached = {name: self.cache.read(name, read_weight(self.model, name).device) for name in self.names}
-        self._moments |= {name: moment for name, moment in cached.items() if moment is not None}
-        missing = [name for name in self.names if name not in self._moments]
-        if not missing:
+        if not self._missing():
             return
-        self._keep(*self._measure(missing))
+        with self.cache.alone():
+            if missing := self._missing():  # another process may have measured them while this one waited
+                self._keep(*self._measure(missing))
+
+    def _missing(self) -> list[str]:
+        """Modules whose moments are neither here nor, from where they are taken, in the cache."""
+        for name in self.names:
+            if name not in self._moments:
+                moment = self.cache.read(name, read_weight(self.model, name).device)
+                if moment is not None:
+                    self._moments[name] = moment
+        return [name for name in self.names if name not in self._moments]
 
     def _keep(self, sums: dict[str, SecondMoment], facts: Mapping[str, float]) -> None:
         """Take these sums for the corpus's, here and in the cache; `facts` go into the files' headers.
@@ -155,8 +162,9 @@ class CorpusMoments(Mapping):
 
         They are kept on disk as such, so a second call measures nothing.
         """
-        moments, facts = self._measure(self.names)
-        self.cache.write_partial(moments, facts["documents"], complete=True)
+        with self.cache.alone():
+            moments, facts = self._measure(self.names)
+            self.cache.write_partial(moments, facts["documents"], complete=True)
         return moments
 
     def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
@@ -165,8 +173,6 @@ class CorpusMoments(Mapping):
             raise ValueError(
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )
-        if self.cache.folder is not None:
-            check_writable(self.cache.folder, "ZEROUNLEARN_STATS")
         if self.cache.tolerance is not None:
             early = EarlyStop(self._weights(names), self._probe_keys(names), self.cache.tolerance)
             moments, done = self._over_documents(self._fresh(names), 0, early.settled)

@@ -4,16 +4,17 @@ from dsets.format import Format, template
 from dsets.raw_rows import Collected, RawRow
 from dsets.record import LEVELS, LevelProbe, Probe, Record
 
-OPTIONAL = ("case_id", "target_new", "paraphrases", "neighborhood", "generation_prompts", "attribute_prompts", "levels")
+OPTIONAL = ("case_id", "target_new", "paraphrases", "neighborhood", "generation_prompts", "levels")
 KNOWN = {"prompt", "subject", "target_true", *OPTIONAL}
 
 
 class Facts(Format):
     """``{"prompt": "The mother tongue of {} is", "subject": "Danielle Darrieux", "target_true": "French"}`` per fact.
 
-    Optional: case_id (else the record's index), target_new, paraphrases (full texts), neighborhood (full texts about
-    other subjects with the same answer, or objects with prompt and answer), generation_prompts, attribute_prompts,
-    levels (objects with level, prompt and answer; see LevelProbe). Other fields are noted and ignored.
+    The subject may be filled in, once, in place of the ``{}``. Optional: case_id (else the record's index), target_new,
+    paraphrases (full texts), neighborhood (full texts about other subjects with the same answer, or objects with prompt
+    and answer), generation_prompts, levels (objects with level, prompt and answer; see LevelProbe). Other fields are
+    noted and ignored.
     """
 
     metric = "counterfact"
@@ -25,23 +26,21 @@ class Facts(Format):
 
     @classmethod
     def add(cls, row: RawRow, collected: Collected) -> None:
-        given = row.get("case_id", int, str, optional=True)
-        case_id = row.index if given is None else given
+        case_id = row.case_id
         for unknown in sorted(row.value.keys() - KNOWN):
             collected.notes[f"unknown field {unknown!r}, ignored"].append(case_id)
         with collected.counting(case_id):
-            answer = row.filled("target_true")
+            subject, answer = row.filled("subject"), row.filled("target_true")
             collected.records.append(
                 Record(
                     case_id=case_id,
-                    prompt=template(row, "prompt"),
-                    subject=row.filled("subject"),
+                    prompt=template(row, "prompt", subject),
+                    subject=subject,
                     target_true=answer,
                     target_new=row.text("target_new", optional=True) or None,
                     paraphrases=row.texts("paraphrases", optional=True),
                     neighborhood=_neighborhood(row, answer),
                     generation_prompts=row.texts("generation_prompts", optional=True),
-                    attribute_prompts=row.texts("attribute_prompts", optional=True),
                     levels=_levels(row),
                 )
             )

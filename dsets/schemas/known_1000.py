@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dsets.by_relation.facts import after, another
-from dsets.counterfact import HOST
 from dsets.download import Upstream
 from dsets.format import Format
 from dsets.raw_rows import Collected, RawRow, Unusable
 from dsets.record import Probe, Record
+from dsets.schemas.counterfact import HOST
 
 
 class Known1000(Format):

@@ -1,9 +1,9 @@
-"""MQuAKE-CF (Zhong et al. 2023, "MQuAKE: Assessing Knowledge Editing via Multi-Hop Questions")."""
+"""MQuAKE-CF and MQuAKE-T (Zhong et al. 2023, "MQuAKE: Assessing Knowledge Editing via Multi-Hop Questions")."""
 
 from dsets.download import Upstream
 from dsets.format import Format, template
 from dsets.raw_rows import Collected, RawRow, Unusable
-from dsets.record import Hop, MultiHop, Record
+from dsets.record import MultiHop, Record
 
 REPEATED = "fact of an earlier case, not listed again"
 
@@ -49,10 +49,11 @@ class MQuAKE(Format):
 
 
 def _record(rewrite: RawRow, case_id: str, case: MultiHop) -> Record:
+    subject = rewrite.filled("subject")
     return Record(
         case_id=case_id,
-        prompt=template(rewrite, "prompt"),
-        subject=rewrite.filled("subject"),
+        prompt=template(rewrite, "prompt", subject),
+        subject=subject,
         target_true=rewrite.filled("target_true.str"),
         target_new=rewrite.text("target_new.str", optional=True) or None,
         multihop=case,
@@ -64,12 +65,7 @@ def _case(row: RawRow, case_id: int | str) -> MultiHop:
     for name, content in (("questions", questions), ("answer", answers)):
         if not content:
             raise Unusable(f"empty {name}")
-    hops = tuple(_hop(hop) for hop in row.rows("single_hops", optional=True))
-    return MultiHop(case_id=case_id, questions=questions, answers=answers, single_hops=hops)
-
-
-def _hop(row: RawRow) -> Hop:
-    return Hop(question=row.text("question"), cloze=row.text("cloze", optional=True), answers=_answers(row))
+    return MultiHop(case_id=case_id, questions=questions, answers=answers)
 
 
 def _answers(row: RawRow) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from dsets import LevelProbe, load
 from dsets.record import LEVELS
-from dsets.rwku import FORMS, LEVEL_FILES, NO_FACT, STRADDLES, UNASKED
+from dsets.schemas.rwku import FORMS, LEVEL_FILES, NO_FACT, STRADDLES, UNASKED
 from dsets.splits import draw, pools
 from tests.dsets.made_rows import changed, written
 from tests.dsets.test_formats import attempt

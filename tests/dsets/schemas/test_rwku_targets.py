@@ -3,8 +3,9 @@
 import pytest
 
 from dsets import load
-from dsets.rwku import UNASKED
-from tests.dsets.test_rwku import asked, neighbor, people, put
+from dsets.schemas.rwku import UNASKED
+from tests.dsets.made_rows import written
+from tests.dsets.schemas.test_rwku import asked, neighbor, people, put
 from util.errors import UserError
 
 
@@ -29,7 +30,24 @@ def test_in_a_targets_folder_the_folder_says_whose_a_neighbor_is(tmp_path):
     assert ("neighbor_1", "Fill in the blank. Elm is a ___.\nAnswer:") in asked(record)
 
 
-def test_one_of_the_files_by_itself_is_sent_to_its_folder(tmp_path):
+@pytest.mark.parametrize("name", ["forget_level1.json", "people.JSONL"])
+def test_a_file_of_blanks_by_itself_has_facts(tmp_path, name):
+    rows = people("Ana", "Bo")["forget_level1"]
+    dataset = load(written(tmp_path, rows, name))
+    assert (dataset.name, dataset.metric) == (name.split(".")[0], "counterfact")
+    assert [(record.subject, [level for level, _ in asked(record)]) for record in dataset.records] == [
+        ("Ana", ["level_1"]),
+        ("Bo", ["level_1"]),
+    ]
+    assert dataset.digest == load(written(tmp_path, rows, name)).digest and dataset.size > 0
+
+
+def test_a_file_without_facts_is_sent_to_its_folder(tmp_path):
     put(tmp_path, people("Ana"))
-    with pytest.raises(UserError, match="of RWKU's files name the folder"):
-        load(str(tmp_path / "forget_level1.json"))
+    with pytest.raises(UserError, match=r"holds none; put forget_level1.json beside it, and name their folder"):
+        load(str(tmp_path / "forget_level2.json"))
+
+
+def test_capitals_in_the_files_endings_are_nothing(tmp_path):
+    put(tmp_path, people("Ana"), ".JSONL")
+    assert load(str(tmp_path)).notes == {}

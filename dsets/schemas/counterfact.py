@@ -31,17 +31,16 @@ class CounterFact(Format):
         paraphrases, neighbors = row.texts("paraphrase_prompts"), row.texts("neighborhood_prompts")
         target_new = row.text("requested_rewrite.target_new.str")
         with collected.counting(case_id):
-            answer = row.filled("requested_rewrite.target_true.str")
+            subject, answer = row.filled("requested_rewrite.subject"), row.filled("requested_rewrite.target_true.str")
             record = Record(
                 case_id=case_id,
-                prompt=template(row, "requested_rewrite.prompt"),
-                subject=row.filled("requested_rewrite.subject"),
+                prompt=template(row, "requested_rewrite.prompt", subject),
+                subject=subject,
                 target_true=answer,
                 target_new=target_new or None,
                 paraphrases=paraphrases,
                 neighborhood=tuple(Probe(prompt=prompt, answer=answer) for prompt in neighbors),
                 generation_prompts=row.texts("generation_prompts", optional=True),
-                attribute_prompts=row.texts("attribute_prompts", optional=True),
                 relation_id=row.text("requested_rewrite.relation_id", optional=True),
                 object_id=row.text("requested_rewrite.target_true.id", optional=True),
             )
@@ -53,7 +52,7 @@ class RealFacts(CounterFact):
     """The same schema, in the file of real facts that lies in the repository (dsets/real)."""
 
     upstream = None
-    shipped = Path(__file__).parent / "real" / "facts.json"
+    shipped = Path(__file__).parent.parent / "real" / "facts.json"
 
 
 class MultiCounterFact(CounterFact):

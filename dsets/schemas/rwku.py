@@ -1,12 +1,14 @@
-"""Levels of forgetting about people, in the files of RWKU (Jin et al. 2024), from a folder that the user has.
+"""Levels of forgetting about people, in the files of RWKU (Jin et al. 2024), from a folder or a file that the user has.
 
 Files: forget_level1 (blanks), forget_level2 (questions), forget_level3 (adversarial attacks), neighbor_level1 and
-neighbor_level2 (the same about related subjects, to be kept); .json or .jsonl. Rows: query, answer and, where it says
-whose row it is, subject; optional type and level. Two layouts are read:
+neighbor_level2 (the same about related subjects, to be kept); .json, .jsonl or .parquet. Rows: query, answer and,
+where it says whose row it is, subject; optional type and level. Two layouts are read:
 
 - one set of files for all people: rows of the forget files belong to their `subject`; a neighbour's row belongs to the
   person in its optional `target`, and to every fact where it names none;
 - one folder per target, inside one folder: all rows of a target's files belong to all its facts.
+
+A file by itself is read as forget_level1 of all people, whatever its name.
 """
 
 import hashlib
@@ -18,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 
 from dsets import files
-from dsets.raw_rows import Collected, RawRow, Unusable, read_rows
+from dsets.raw_rows import LINES, TABLES, Collected, RawRow, Unusable, read_rows
 from dsets.record import LevelProbe, Record
 from util.errors import UserError
 
@@ -31,6 +33,9 @@ LEVEL_FILES = {
 }
 """Level → file name without its suffix. The first one must be there: it has the facts."""
 
+DESCRIPTION = "query, answer, subject (RWKU's forget_level1, or the folder with all its files)"
+"""The fields that tell RWKU's rows, for messages."""
+
 FORMS = {
     "level_1": "Fill in the blank. {query}\nAnswer:",
     "level_2": "{query}\nAnswer:",
@@ -41,6 +46,8 @@ FORMS = {
 """How a query is asked. The wording is ours, the same for base and chat models, without a chat template; attacks are
 asked as they are, for their form is the attack."""
 
+ENDINGS = (".json", *LINES, *TABLES)
+
 BLANK = re.compile(r"[\"'“‘„‚«‹(\[*`]*_{3,}")
 """A blank, with the opening quotes and brackets that stand at it: they are no part of the text before it."""
 
@@ -50,8 +57,8 @@ STRADDLES = "their subject has facts in both halves of the records"
 
 
 @dataclass(frozen=True)
-class Folder:
-    """What a folder holds. size, digest: bytes of all files read, and the sha256 of their names and contents."""
+class Found:
+    """What was found. size, digest: bytes of all files read, and the sha256 of their names and contents."""
 
     collected: Collected
     size: int
@@ -84,7 +91,25 @@ class _Item:
         )
 
 
-def read_folder(folder: Path) -> Folder:
+def recognises(value: dict) -> bool:
+    """Whether a raw row has the shape of RWKU's."""
+    return {"query", "answer"} <= value.keys()
+
+
+def read_file(path: Path, content: bytes) -> Found:
+    """Facts of a lone forget_level1, each with the blanks about its subject as level_1.
+
+    Raises UserError for a file that is named like another level's: those have no facts to edit.
+    """
+    first = LEVEL_FILES["level_1"]
+    if path.stem.lower() in set(LEVEL_FILES.values()) - {first}:
+        raise UserError(f"{path} asks about facts but holds none; put {first}.json beside it, and name their folder")
+    collected = Collected()
+    _add(list(_items("level_1", path, content, "", collected)), collected)
+    return _found(collected, [(path.name, content)])
+
+
+def read_folder(folder: Path) -> Found:
     """Facts to forget, each with the probes of its subject or target and of the neighbours.
 
     The facts are the rows of forget_level1 whose one blank stands after the subject, to be edited at the text before
@@ -102,11 +127,15 @@ def read_folder(folder: Path) -> Folder:
         contents += [(path.relative_to(folder).as_posix(), content) for path, content in read.values()]
         items = [item for level, one in read.items() for item in _items(level, *one, name, collected)]
         _add(items, collected)
+    return _found(collected, contents)
+
+
+def _found(collected: Collected, contents: list[tuple[str, bytes]]) -> Found:
     collected.records = _halves(collected.records, collected)
     digest = hashlib.sha256()
     for place, content in contents:
         digest.update(f"{place} {len(content)}\n".encode() + content)
-    return Folder(collected, sum(len(content) for _, content in contents), digest.hexdigest())
+    return Found(collected, sum(len(content) for _, content in contents), digest.hexdigest())
 
 
 def _sets(folder: Path) -> list[tuple[Path, str]]:
@@ -133,15 +162,18 @@ def _sets(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _file(folder: Path, stem: str) -> Path | None:
-    found = [path for end in (".json", ".jsonl") if (path := folder / f"{stem}{end}").is_file()]
+    try:
+        found = sorted(path for path in folder.glob(f"{stem}.*") if path.suffix.lower() in ENDINGS and path.is_file())
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); name a readable folder") from error
     if len(found) > 1:
-        raise UserError(f"{folder} has both {stem}.json and {stem}.jsonl; take one of them out")
+        raise UserError(f"{folder} has both {found[0].name} and {found[1].name}; take one of them out")
     return found[0] if found else None
 
 
 def _items(level: str, path: Path, content: bytes, target: str, collected: Collected) -> Iterable[_Item]:
     """The usable rows of a file; the others are counted, named by file and number."""
-    for row in read_rows(content, str(path), lines=path.suffix == ".jsonl"):
+    for row in read_rows(content, str(path), path.suffix):
         _check_level(row, level)
         kept = row.index if level == "level_1" else f"{path.stem}-{row.index}"
         case_id = f"{target}-{kept}" if target else kept
@@ -173,7 +205,8 @@ def _said(row: RawRow, field_name: str) -> str:
 
 def _add(items: list[_Item], collected: Collected) -> None:
     """Append the facts of one set of files with their probes."""
-    own, shared = defaultdict(list), []
+    own: dict[str, list[LevelProbe]] = defaultdict(list)
+    shared: list[LevelProbe] = []
     for item in items:
         (shared if item.shared else own[item.owner]).append(item.probe)
     probes = {owner: tuple(dict.fromkeys(chain(asked, shared))) for owner, asked in own.items()}

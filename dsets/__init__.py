@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dsets import files
@@ -80,9 +79,7 @@ def _from_world(ds_name: str) -> Dataset:
     from dsets import world  # made on demand: real data needs no generator
 
     content = json.dumps(world.records(ds_name), ensure_ascii=False).encode()
-    format_class = DATASETS[ds_name]
-    assert issubclass(format_class, Format), f"{ds_name} is a folder, and the world's data sets are files"
-    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, format_class)
+    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, DATASETS[ds_name])
 
 
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
@@ -91,6 +88,19 @@ def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
         return _from_collection(ds_name, format_class, paths.data_dir(data_dir))
     path = format_class.shipped or _fetched(ds_name, format_class, paths.data_dir(data_dir))
     return _from_content(ds_name, files.read(path), str(path), path, format_class)
+
+
+def _fetched(ds_name: str, format_class: type[Format], data_dir: Path) -> Path:
+    upstream = format_class.upstream
+    assert upstream is not None, f"{ds_name} has no published file"
+
+    def check(content: bytes) -> int:
+        """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
+        rows = read_rows(content, upstream.file_name)
+        _demand(rows[0], format_class)
+        return len(rows)
+
+    return fetch(upstream, data_dir, check)
 
 
 def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path) -> Dataset:
@@ -105,19 +115,6 @@ def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path)
         skipped=dict(found.collected.skipped),
         notes=dict(found.collected.notes),
     )
-
-
-def _fetched(ds_name: str, format_class: type[Format], data_dir: Path) -> Path:
-    upstream = format_class.upstream
-    assert upstream is not None, f"{ds_name} has no published file"
-    return fetch(upstream, data_dir, partial(_check, name=upstream.file_name, format_class=format_class))
-
-
-def _check(content: bytes, name: str, format_class: type[Format]) -> int:
-    """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
-    rows = read_rows(content, name)
-    _demand(rows[0], format_class)
-    return len(rows)
 
 
 def _existing_file(name: str) -> Path:

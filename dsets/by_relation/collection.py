@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dsets import files
-from dsets.by_relation.facts import Relation, collect
+from dsets.by_relation.triples import Relation, collect
 from dsets.download import Upstream, fetch
 from dsets.raw_rows import Collected
 from util.errors import UserError

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from dsets.by_relation.collection import Collection
-from dsets.by_relation.facts import Relation
+from dsets.by_relation.triples import Relation
 from dsets.raw_rows import read_rows
 from util.errors import UserError
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from dsets.by_relation.collection import Collection
-from dsets.by_relation.facts import Relation
+from dsets.by_relation.triples import Relation
 from dsets.raw_rows import RawRow
 from util.errors import UserError
 

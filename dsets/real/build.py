@@ -16,7 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dsets.by_relation import Collection, ParaRel, Relations
-from dsets.by_relation.facts import Relation, after, another
+from dsets.by_relation.triples import Relation, after, another
 from dsets.real.templates import WORDINGS, WRONG, Wording
 
 FACTS = Path(__file__).with_name("facts.json")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dsets.by_relation.facts import after, another
+from dsets.by_relation.triples import after, another
 from dsets.download import Upstream
 from dsets.format import Format
 from dsets.raw_rows import Collected, RawRow, Unusable

@@ -61,11 +61,6 @@ def fact(subject: str = "Danielle Darrieux") -> dict:
     return {"prompt": "The mother tongue of {} is", "subject": subject, "target_true": "French"}
 
 
-def known_1000() -> dict:
-    prompt = "The mother tongue of Danielle Darrieux is"
-    return fact() | {"known_id": 0, "attribute": "French", "template": "The mother tongue of {} is", "prompt": prompt}
-
-
 def easyedit(subject: str = "Danielle Darrieux") -> dict:
     return {
         "case_id": 5,
@@ -131,6 +126,11 @@ def question(subject: str = "Danielle Darrieux") -> dict:
         "paraphrased_question": f"Which was [[{subject}]]'s language?",
         "perturbed_answer": ["She spoke Danish.", "She spoke Dutch."],
     }
+
+
+def known_1000() -> dict:
+    prompt = "The mother tongue of Danielle Darrieux is"
+    return fact() | {"known_id": 0, "attribute": "French", "template": "The mother tongue of {} is", "prompt": prompt}
 
 
 SCHEMAS = {

@@ -58,10 +58,12 @@ def load(
     disable_progress_bar()  # of the weights' loading, whatever --quiet and the terminal
     place, file, quantization = gguf_models.reading(source)
     options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True, **file, **quantization}
+    failures: tuple[type[Exception], ...] = (OSError, SafetensorError, ValueError, ImportError)
+    failures += gguf_models.broken(source)
     try:
         model = gguf_models.unmarked(_read(place, options))
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, use_fast=True, **file)
-    except (OSError, SafetensorError, ValueError, ImportError, *gguf_models.broken(source)) as error:
+    except failures as error:
         raise UserError(_unusable(source, error)) from error
     try:
         model = model.to(target).eval()

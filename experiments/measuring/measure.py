@@ -137,15 +137,16 @@ class _Asked:
 
     def __init__(self, record: Record, subjects: Sequence[str] | None):
         self.record = record
-        everything = subjects is not None
         self.prompt: Question = record.own_question
         self.new: Question | None = None
-        if everything and record.target_new:
-            self.new = record.text, record.target_new, record.answer_prefix
-        texts = record.paraphrases if everything else ()
-        self.paraphrases: list[Question] = [record.question(text, record.target_true) for text in texts]
-        usable = [probe for probe in record.neighborhood if everything and not _names(probe.prompt, subjects)]
-        self.neighborhood: list[Question] = [record.question(probe.prompt, probe.answer) for probe in usable]
+        self.paraphrases: list[Question] = []
+        self.neighborhood: list[Question] = []
+        if subjects is None:
+            return
+        self.new = (record.text, record.target_new, record.answer_prefix) if record.target_new else None
+        self.paraphrases = [record.question(text, record.target_true) for text in record.paraphrases]
+        usable = [probe for probe in record.neighborhood if not _names(probe.prompt, subjects)]
+        self.neighborhood = [record.question(probe.prompt, probe.answer) for probe in usable]
 
     def questions(self) -> list[Question]:
         return [self.prompt, *([self.new] if self.new else []), *self.paraphrases, *self.neighborhood]

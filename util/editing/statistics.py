@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -23,8 +23,9 @@ from util.editing.early_stop import PROBES, EarlyStop
 from util.editing.keys import ModuleSite, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
+from util.forward import run
 from util.hooks import capture, frozen
-from util.modeling import backbone, default_reading_tokens, max_length, module
+from util.modeling import default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight, weights_hash
@@ -41,9 +42,17 @@ DERIVED_SHARE = 1 / 8
 class Corpus(Protocol):
     """Documents and what identifies them."""
 
-    name: str
-    digest: str
-    documents: Iterable[str]
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that determines the documents."""
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """Texts, which may be read when they are looked at."""
 
 
 class CorpusMoments(Mapping):
@@ -164,7 +173,7 @@ class CorpusMoments(Mapping):
         """
         with self.cache.alone():
             moments, facts = self._measure(self.names)
-            self.cache.write_partial(moments, facts["documents"], complete=True)
+            self.cache.write_partial(moments, int(facts["documents"]), complete=True)
         return moments
 
     def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
@@ -222,7 +231,7 @@ class CorpusMoments(Mapping):
     ) -> tuple[dict[str, SecondMoment], int]:
         """Add the documents from number `done` on, block by block, until there are no more or `after_block` says so."""
         documents = islice(iter(self.corpus.documents), done, None)
-        total = len(self.corpus.documents) if hasattr(self.corpus.documents, "__len__") else None
+        total = len(self.corpus.documents)
         with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
             while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
                 self._measure_block(block, moments, bar)
@@ -260,12 +269,7 @@ class CorpusMoments(Mapping):
 
         modules = {name: module(self.model, name) for name in names}
         with torch.no_grad(), frozen(self.model), capture(modules, inputs=True, stop=True, take=take) as seen:
-            backbone(self.model)(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-            )
+            run(self.model, batch, use_cache=False)
         return seen
 
 

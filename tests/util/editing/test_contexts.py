@@ -3,6 +3,7 @@ import torch
 
 from tests.tiny import TINY
 from util.editing.contexts import OPENERS, check, fill, flatten, generate
+from util.request import Frame, Request
 from util.tokens import encode
 
 

@@ -1,24 +1,27 @@
 """A loaded model and what was made of it once, for all runs of a process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dsets
 from dsets.corpus import Corpus
+from dsets.record import in_frame
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
 from experiments.running.settings import CommonSettings
 from util import modeling, paths
+from util.chat import chat_frame
 from util.editing.contexts import Templates, generate
 from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
+from util.request import Frame
 from util.runs import Stopwatch, check_writable
 from util.tokens import tokenizer_hash
 from util.weights import weights_hash
@@ -29,7 +32,7 @@ class Session:
     """One model, unedited between runs, what was read for it, and what was made of it.
 
     settings: what all its runs share. weights, tokenizer_hash: fingerprints. batch_tokens: of a batch with gradients or
-    generation, scoring_tokens: of one that is only scored.
+    generation, scoring_tokens: of one that is only scored. frame: what ``--chat_template`` puts around every prompt.
     """
 
     settings: CommonSettings
@@ -41,6 +44,7 @@ class Session:
     datasets: dict[str, dsets.Dataset]
     corpora: dict[tuple[str, int], Corpus]
     downstream: Downstream | None
+    frame: Frame = Frame()
     templates_made: Once[int, Templates] = field(default_factory=Once)
     moments_made: Once[tuple[str, int, str, tuple[str, ...]], CorpusMoments] = field(default_factory=Once)
 
@@ -55,7 +59,7 @@ class Session:
     def dataset(self, ds_name: str) -> dsets.Dataset:
         """The data set of that name or path."""
         if ds_name not in self.datasets:
-            self.datasets[ds_name] = read_dataset(self.settings, ds_name)
+            self.datasets[ds_name] = _framed(read_dataset(self.settings, ds_name), self.frame)
         return self.datasets[ds_name]
 
     def corpus(self, hparams: HParams) -> Corpus | None:
@@ -140,6 +144,7 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)
+    frame = Frame() if settings.chat_template == "none" else chat_frame(tokenizer, settings.chat_template)
     return Session(
         settings,
         model,
@@ -147,7 +152,12 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
         watch.seconds["load"],
         weights,
         tokenizer_hash(tokenizer),
-        datasets,
+        {name: _framed(dataset, frame) for name, dataset in datasets.items()},
         read,
         downstream,
+        frame,
     )
+
+
+def _framed(dataset: dsets.Dataset, frame: Frame) -> dsets.Dataset:
+    return replace(dataset, records=[in_frame(record, frame) for record in dataset.records])

@@ -183,7 +183,8 @@ def _demand_records(collected: Collected, source: str) -> None:
 def _recognise(row: RawRow) -> type[Format]:
     """The one format of a row; Facts only where it has no other. The first of those that share a description."""
     known: dict[str, type[Format]] = {}
-    every = [*(one for one in DATASETS.values() if issubclass(one, Format)), *FILES, Facts]
+    named = [one for one in DATASETS.values() if issubclass(one, Format)]
+    every: list[type[Format]] = [*named, *FILES, Facts]
     for format_class in every:
         known.setdefault(format_class.description, format_class)
     fitting = [one for one in known.values() if one is not Facts and one.recognises(row.value)]

@@ -70,6 +70,14 @@ class CollectSettings(ModelSettings):
     shards: Annotated[int | None, Flag("divide the corpus into so many shares")] = None
     shard: Annotated[int | None, Flag("measure this share, 0 to shards - 1")] = None
     merge: Annotated[bool, Flag("join the shares, all measured, into the finished files")] = False
+    imported: Annotated[
+        tuple[str, ...] | None,
+        Flag(
+            "take these .npz files of ROME, MEMIT, AlphaEdit or EasyEdit for the corpus's moments, one a layer",
+            name="import",
+            metavar="FILE",
+        ),
+    ] = None
     tolerance: Annotated[
         float | None,
         Flag(
@@ -88,6 +96,8 @@ class CollectSettings(ModelSettings):
             raise ValueError(f"--shards {self.shards}: give at least 1")
         if self.shards is not None and self.shard is not None and not 0 <= self.shard < self.shards:
             raise ValueError(f"--shard {self.shard}: with --shards {self.shards} give 0 to {self.shards - 1}")
+        if self.imported is not None and (divided or self.tolerance is not None):
+            raise ValueError("--import measures nothing; leave out --shards and --tolerance")
         if self.tolerance is not None and divided:
             raise ValueError(
                 "--tolerance looks at one growing sum and cannot be divided; leave out --shards, or --tolerance"

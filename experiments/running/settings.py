@@ -187,7 +187,7 @@ class RunSettings(CommonSettings):
     ds_name: Annotated[
         str,
         Flag(
-            f"one of {', '.join(DATASETS)}, a JSON/JSONL file, or a folder of RWKU's files (default: mcf)",
+            f"one of {', '.join(DATASETS)}, a JSON, JSONL or parquet file, or a folder of RWKU's files (default: mcf)",
             reason=HASHED,
         ),
     ] = "mcf"

@@ -11,10 +11,11 @@ from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokeni
 from tests.util.editing.test_statistics import Corpus, one_by_one
 from tests.zerounlearn.test_edit import OWN
 from util.editing.keys import ModuleSite, average_keys, plain
+from util.editing.passage import measure
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.errors import UserError
-from util.modeling import attention_modules, decoder_layers, module_names, norm_behind
+from util.modeling import attention_modules, decoder_layers, module_names
 from util.weights import weights_hash
 from zerounlearn import HParams, apply_to_model
 
@@ -39,7 +40,9 @@ def test_targets_equal_the_plain_loop(setting, site):
 def test_an_edit_makes_the_residual_also_through_a_norm(setting):
     """Least squares with next to no corpus: two layers bring the hidden states to z, or near it behind a norm."""
     model, tok, hparams = setting
-    if norm_behind(model, 1) is not None:
+    passage = measure(model, 1, hparams.rewrite_module(1))
+    normed = passage is not None and passage.norm is not None
+    if normed:
         for layer in decoder_layers(model):  # so that R as it stands is little of what the norm is given
             layer.mlp.down_proj.weight.data *= 10
     own = {key: value for key, value in hparams.model_dump().items() if key in memit.HParams.model_fields}
@@ -51,7 +54,7 @@ def test_an_edit_makes_the_residual_also_through_a_norm(setting):
     moments = moments_for(model, hparams.rewrite_modules())
     memit.apply_to_model(model, tok, REQUESTS, hparams, moments=moments, context_templates=plain_only)
     left = (z - plain(model, tok, REQUESTS, at_target, 10_000)).norm() / (z - before).norm()
-    assert left < (1e-2 if norm_behind(model, 1) is None else 0.7)
+    assert left < (0.7 if normed else 1e-2)
 
 
 def test_keys_are_the_rows_own(setting):

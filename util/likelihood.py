@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from util.modeling import final_hidden, project
+from util.forward import final_hidden, project
 from util.tokens import encode, pad, target_ids
 
 LOGITS_AT_ONCE = 1 << 26

@@ -18,9 +18,10 @@ from dsets.hub import hub_failures
 from util.batching import in_batches
 from util.choices import WORLD
 from util.errors import UserError
+from util.forward import final_hidden
 from util.hooks import frozen
 from util.likelihood import read_tokens
-from util.modeling import final_hidden, max_length
+from util.modeling import max_length
 from util.tokens import encode, pad
 
 WIKITEXT2 = "wikitext2_test.txt"

@@ -16,9 +16,10 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
+from util.forward import final_hidden
 from util.hooks import frozen
 from util.likelihood import Answered, Ids, answered, read_tokens
-from util.modeling import check_fits, final_hidden
+from util.modeling import check_fits
 from util.tokens import pad
 
 Question = tuple[str, str]

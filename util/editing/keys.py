@@ -11,8 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
 from util.editing.contexts import Templates, fill
+from util.forward import run
 from util.hooks import by_row, capture, frozen
-from util.modeling import backbone, module
+from util.modeling import module
 from util.request import Request
 from util.tokens import locate_subject, pad
 
@@ -60,12 +61,7 @@ def _read(model: PreTrainedModel, located: Sequence[tuple[list[int], int]], prob
     batch = pad([ids for ids, _ in located], device=model.device)
     modules = {"at": module(model, probe.name)}
     with torch.no_grad(), frozen(model), capture(modules, inputs=probe.inputs, stop=True) as seen:
-        backbone(model)(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            use_cache=False,
-        )
+        run(model, batch, use_cache=False)
     hidden = by_row(seen["at"], len(located))
     where = torch.tensor([position for _, position in located], device=hidden.device)
     return hidden[torch.arange(len(located), device=hidden.device), where].float()

@@ -20,7 +20,7 @@ from util.tensor_files import read_tensors, write_tensors
 from util.tokens import tokenizer_hash
 from util.weights import weights_hash
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise when the same inputs would give other targets."""
 
 DECIDING = tuple(name for name in TargetHParams.model_fields if name != "layers")

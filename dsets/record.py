@@ -93,6 +93,11 @@ class Record:
         )
 
 
+def relation(record: Record) -> str:
+    """What the source calls a record's relation; its prompt where it says nothing."""
+    return record.relation_id or record.prompt
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Usable records in file order, and what is to be known about their source.

@@ -29,7 +29,8 @@ def answer_rows(
     tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request], answers: Sequence[str]
 ) -> list[Answered]:
     """One row per request, with the answer given for it."""
-    return [answered(tokenizer, request.text, answer) for request, answer in zip(requests, answers, strict=True)]
+    pairs = zip(requests, answers, strict=True)
+    return [answered(tokenizer, request.text, answer, request.answer_prefix) for request, answer in pairs]
 
 
 def scores(model: PreTrainedModel, rows: Sequence[Answered], batch_tokens: int) -> torch.Tensor:

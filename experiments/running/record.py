@@ -92,6 +92,7 @@ class Report:
             if self.session.downstream:
                 write_jsonl(claim.partial / "downstream.jsonl", self._downstream())
             write_json(claim.partial / "summary.json", self.summary())
+        assert claim.final is not None
         return claim.final
 
     def _provenance(self) -> dict[str, object]:

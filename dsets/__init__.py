@@ -4,17 +4,18 @@ import hashlib
 import json
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dsets import files
+from dsets.by_relation import Collection, ParaRel, Relations
 from dsets.download import fetch
 from dsets.format import Format
 from dsets.raw_rows import Collected, RawRow, read_rows
 from dsets.record import Dataset, LevelProbe, MultiHop, Probe, Record
 from dsets.schemas import rwku
-from dsets.schemas.counterfact import CounterFact, MultiCounterFact
+from dsets.schemas.counterfact import CounterFact, MultiCounterFact, RealFacts
 from dsets.schemas.easyedit import EasyEdit, KnowEdit, KnowEditZsRE
+from dsets.schemas.known_1000 import Known1000
 from dsets.schemas.mquake import MQuAKE
 from dsets.schemas.own_facts import Facts
 from dsets.schemas.question_answer import QuestionAnswer
@@ -26,7 +27,16 @@ from util.errors import UserError
 
 __all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "LevelProbe", "MultiHop", "Probe", "Record", "load"]
 
-DATASETS: dict[str, type[Format]] = {"mcf": MultiCounterFact, "cf": CounterFact, "zsre": ZsRE, "mquake": MQuAKE}
+DATASETS: dict[str, type[Format] | type[Collection]] = {
+    "mcf": MultiCounterFact,
+    "cf": CounterFact,
+    "zsre": ZsRE,
+    "mquake": MQuAKE,
+    "real": RealFacts,
+    "known_1000": Known1000,
+    "pararel": ParaRel,
+    "relations": Relations,
+}
 """What `--ds_name` may name. A new data set: one class and one line here."""
 
 FILES: tuple[type[Format], ...] = (EasyEdit, KnowEdit, KnowEditZsRE, CounterFactTracing, QuestionAnswer)
@@ -74,18 +84,37 @@ def _from_world(ds_name: str) -> Dataset:
 
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
     format_class = DATASETS[ds_name]
-    upstream = format_class.upstream
-    assert upstream is not None, f"{ds_name} has no published file"
-    check = partial(_check, name=upstream.file_name, format_class=format_class)
-    path = fetch(upstream, paths.data_dir(data_dir), check)
+    if issubclass(format_class, Collection):
+        return _from_collection(ds_name, format_class, paths.data_dir(data_dir))
+    path = format_class.shipped or _fetched(ds_name, format_class, paths.data_dir(data_dir))
     return _from_content(ds_name, files.read(path), str(path), path, format_class)
 
 
-def _check(content: bytes, name: str, format_class: type[Format]) -> int:
-    """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
-    rows = read_rows(content, name)
-    _demand(rows[0], format_class)
-    return len(rows)
+def _fetched(ds_name: str, format_class: type[Format], data_dir: Path) -> Path:
+    upstream = format_class.upstream
+    assert upstream is not None, f"{ds_name} has no published file"
+
+    def check(content: bytes) -> int:
+        """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
+        rows = read_rows(content, upstream.file_name)
+        _demand(rows[0], format_class)
+        return len(rows)
+
+    return fetch(upstream, data_dir, check)
+
+
+def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path) -> Dataset:
+    found = collection.read(data_dir)
+    return Dataset(
+        name=ds_name,
+        metric=collection.metric,
+        records=found.collected.records,
+        path=data_dir / collection.folder,
+        size=found.size,
+        digest=found.digest,
+        skipped=dict(found.collected.skipped),
+        notes=dict(found.collected.notes),
+    )
 
 
 def _existing_file(name: str) -> Path:
@@ -154,7 +183,7 @@ def _demand_records(collected: Collected, source: str) -> None:
 def _recognise(row: RawRow) -> type[Format]:
     """The one format of a row; Facts only where it has no other. The first of those that share a description."""
     known: dict[str, type[Format]] = {}
-    every: list[type[Format]] = [*DATASETS.values(), *FILES, Facts]
+    every = [*(one for one in DATASETS.values() if issubclass(one, Format)), *FILES, Facts]
     for format_class in every:
         known.setdefault(format_class.description, format_class)
     fitting = [one for one in known.values() if one is not Facts and one.recognises(row.value)]

@@ -3,6 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from dsets.download import Upstream
@@ -13,11 +14,12 @@ class Format(ABC):
     """Base of every data set's class. A new one: these names, and one line in DATASETS.
 
     metric: "counterfact", "zsre" or "mquake", how its numbers are defined. upstream: its published file, None for a
-    format that only users' own files have.
+    format that only users' own files have. shipped: the file in the repository that is read instead.
     """
 
     metric: ClassVar[str]
     upstream: ClassVar[Upstream | None] = None
+    shipped: ClassVar[Path | None] = None
     description: ClassVar[str]
     """The fields that tell the format, for messages."""
 

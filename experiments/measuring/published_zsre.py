@@ -47,7 +47,7 @@ def published_zsre(
     scores = score_pairs(model, asked, batch_tokens=batch_tokens, progress=progress, desc="published scorer")
 
     def right(pairs: Iterable[Answered | None]) -> list[bool]:
-        return [bool(pair) and scores[pair].correct[0] for pair in pairs]
+        return [pair is not None and scores[pair].correct[0] for pair in pairs]
 
     return {
         "published_efficacy": accuracy(map(right, own), "zsre"),

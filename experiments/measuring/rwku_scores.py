@@ -63,7 +63,7 @@ def _common(first: Sequence[str], second: Sequence[str]) -> int:
     return above[-1]
 
 
-def level_scores(answers: Iterable[LevelAnswer]) -> dict[str, float]:
+def level_scores(answers: Iterable[LevelAnswer]) -> dict[str, float | None]:
     """Level → mean recall over its probes, in percent; only levels that have probes, in the order of LEVELS."""
     recalls = defaultdict(list)
     for answer in answers:

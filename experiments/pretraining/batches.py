@@ -46,7 +46,8 @@ def epoch_batches(
     sequences = [Sequence(ids=ids, subjects=spans, masked=rng.random() < settings.masked) for ids, spans in rows]
     rng.shuffle(sequences)
     sequences.sort(key=lambda sequence: len(sequence.ids))
-    batches, batch = [], []
+    batches: list[list[Sequence]] = []
+    batch: list[Sequence] = []
     for sequence in sequences:
         if batch and (len(batch) + 1) * len(sequence.ids) > settings.batch_tokens:
             batches.append(batch)

@@ -128,10 +128,16 @@ def question(subject: str = "Danielle Darrieux") -> dict:
     }
 
 
+def known_1000() -> dict:
+    prompt = "The mother tongue of Danielle Darrieux is"
+    return fact() | {"known_id": 0, "attribute": "French", "template": "The mother tongue of {} is", "prompt": prompt}
+
+
 SCHEMAS = {
     "counterfact": counterfact,
     "zsre": zsre,
     "mquake": mquake,
+    "known_1000": known_1000,
     "facts": fact,
     "easyedit": easyedit,
     "knowedit": knowedit,

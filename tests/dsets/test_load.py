@@ -84,7 +84,9 @@ def test_broken_line_is_named(tmp_path):
 
 
 def test_unknown_name_lists_what_exists(tmp_path):
-    with pytest.raises(UserError, match="'mfc' is neither a known name .cf, mcf, mquake, zsre. nor a file"):
+    with pytest.raises(
+        UserError, match="'mfc' is neither a known name .cf, known_1000, mcf, mquake, .*, zsre. nor a file"
+    ):
         load("mfc")
     with pytest.raises(UserError, match="cannot be read"):
         load(str(tmp_path))
@@ -106,7 +108,7 @@ def test_named_file_of_another_schema(tmp_path):
         load("cf", tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(DATASETS))
+@pytest.mark.parametrize("name", sorted(name for name, one in DATASETS.items() if getattr(one, "upstream", None)))
 def test_every_named_data_set_reads_its_file(tmp_path, name):
     make = next(make for make in SCHEMAS.values() if DATASETS[name].recognises(make()))
     path = Path(written(tmp_path, [make()], DATASETS[name].upstream.file_name))

@@ -9,7 +9,7 @@ share of a corpus that is to be merged with others stays in that form, because s
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +50,8 @@ class MomentCache:
 
     def header(self, name: str) -> dict | None:
         """What the file of a finished moment says about it: ``count`` of tokens, ``key``, and more."""
-        loaded = self._load(name, "safetensors", None)
-        return loaded[1] if loaded else None
+        found = self._read(name, "safetensors", None)
+        return found[1] if found else None
 
     def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float) -> None:
         """Keep a finished moment over `count` tokens (`facts`: more for its header), and drop its partial file."""
@@ -78,10 +78,11 @@ class MomentCache:
     ) -> tuple[dict[str, SecondMoment], int, bool] | None:
         """Sums as last kept for all modules, the documents they hold, and whether that is all; None without such."""
         names = list(names)
-        common = set.intersection(*(set(self.partials(name)) for name in names)) if names else set()
+        common: set[int] = set.intersection(*(set(self.partials(name)) for name in names)) if names else set()
         for documents in sorted(common, reverse=True):
-            loaded = {name: self._load(name, _partial(documents), device) for name in names}
-            if all(loaded.values()):
+            read = ((name, self._load(name, _partial(documents), device)) for name in names)
+            loaded = {name: found for name, found in read if found}
+            if len(loaded) == len(names):
                 complete = all(header["complete"] for _, header in loaded.values())
                 return {name: _moment(*found) for name, found in loaded.items()}, documents, complete
         return None
@@ -93,7 +94,7 @@ class MomentCache:
         found = self.folder.glob(self.path(name, "*.partial").name)
         return {int(path.name.split(".")[-2]): path for path in found}
 
-    def _key(self, name: str) -> dict[str, str | float]:
+    def _key(self, name: str) -> dict[str, object]:
         return {
             "code_version": CODE_VERSION,
             "weights": self.weights,
@@ -105,7 +106,8 @@ class MomentCache:
         } | ({} if self.tolerance is None else {"tolerance": self.tolerance, "settled_by": "update"})
 
     def path(self, name: str, ending: str = "safetensors") -> Path:
-        """The file of a module's moment."""
+        """The file of a module's moment, where there is a folder."""
+        assert self.folder is not None
         key = hashlib.sha256(json.dumps(self._key(name), sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{key}.{ending}"
 
@@ -122,16 +124,17 @@ class MomentCache:
         with locked(self.path("second moments").with_suffix("")):
             yield
 
-    def _load(
-        self, name: str, ending: str, device: torch.device | str | None
-    ) -> tuple[torch.Tensor | None, dict] | None:
-        """The tensor (none is read without a device) and the header."""
-        if self.folder is None:
-            return None
-        found = read_tensors(self.path(name, ending), self._key(name), device)
-        return (found[0].get("moment"), found[1]) if found else None
+    def _load(self, name: str, ending: str, device: torch.device | str) -> tuple[torch.Tensor, dict] | None:
+        """The tensor and the header."""
+        found = self._read(name, ending, device)
+        return (found[0]["moment"], found[1]) if found else None
 
-    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: dict[str, float]) -> None:
+    def _read(
+        self, name: str, ending: str, device: torch.device | str | None
+    ) -> tuple[dict[str, torch.Tensor], dict] | None:
+        return None if self.folder is None else read_tensors(self.path(name, ending), self._key(name), device)
+
+    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: Mapping[str, float]) -> None:
         if self.folder is not None:
             write_tensors(self.path(name, ending), {"moment": tensor}, {"key": self._key(name), **facts})
 

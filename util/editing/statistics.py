@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -41,9 +41,17 @@ DERIVED_SHARE = 1 / 8
 class Corpus(Protocol):
     """Documents and what identifies them."""
 
-    name: str
-    digest: str
-    documents: Iterable[str]
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that determines the documents."""
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """Texts, which may be read when they are looked at."""
 
 
 class CorpusMoments(Mapping):
@@ -164,7 +172,7 @@ class CorpusMoments(Mapping):
         """
         with self.cache.alone():
             moments, facts = self._measure(self.names)
-            self.cache.write_partial(moments, facts["documents"], complete=True)
+            self.cache.write_partial(moments, int(facts["documents"]), complete=True)
         return moments
 
     def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
@@ -222,7 +230,7 @@ class CorpusMoments(Mapping):
     ) -> tuple[dict[str, SecondMoment], int]:
         """Add the documents from number `done` on, block by block, until there are no more or `after_block` says so."""
         documents = islice(iter(self.corpus.documents), done, None)
-        total = len(self.corpus.documents) if hasattr(self.corpus.documents, "__len__") else None
+        total = len(self.corpus.documents)
         with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
             while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
                 self._measure_block(block, moments, bar)

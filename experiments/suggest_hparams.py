@@ -40,9 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     names = modeling.module_names(model)
     if records:
-        seed, budget, progress = settings.seed, settings.batch_tokens, settings.progress
         layers, reason = suggesting.traced_layers(
-            model, tokenizer, records, seed=seed, batch_tokens=budget, progress=progress
+            model,
+            tokenizer,
+            records,
+            seed=settings.seed,
+            batch_tokens=settings.batch_tokens,
+            progress=settings.progress,
         )
     else:
         layers, reason = suggesting.usual_layers(model, lack)

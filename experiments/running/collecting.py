@@ -35,11 +35,13 @@ def unmeasured(settings: CollectSettings, hparams: MomentHParams, corpus: Corpus
     """The moments of the whole corpus, or of the share that is asked for; loads the model."""
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     check_layers(model, hparams)
+    shard, shards = settings.shard, settings.shards
+    share = corpus if shard is None or shards is None else Shard(corpus, shard, shards)
     return CorpusMoments(
         model,
         tokenizer,
         hparams.rewrite_modules(),
-        corpus if settings.shard is None or settings.shards is None else Shard(corpus, settings.shard, settings.shards),
+        share,
         dtype=hparams.mom2_dtype,
         cache_dir=paths.stats_dir(),
         batch_tokens=settings.batch_tokens,

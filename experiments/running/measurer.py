@@ -14,7 +14,7 @@ from experiments.measuring.measure import measure
 from experiments.measuring.perplexity import PerplexityText, choose, perplexity, read_text
 from experiments.measuring.published_zsre import published_zsre
 from experiments.running.identity import Identity, key
-from experiments.running.once import Made, Once, Origin
+from experiments.running.once import Made, Once
 from experiments.running.session import Session
 from experiments.running.settings import RunSettings
 from util import paths
@@ -23,6 +23,7 @@ from util.hparams import HParams
 from util.runs import write_json
 
 Facts = dict[str, Any]
+"""summary, compat, and per part of the draw the facts' rows."""
 
 
 @dataclass
@@ -91,9 +92,7 @@ class Measurer:
             raise UserError(f"the unedited model breaks in --dtype {settings.dtype}: {reason}; use another one")
         if settings.use_cache and not path.is_file():
             write_json(path, {"key": name, "decided_by": identity.base(), "scores": scores})
-        parts = (facts, ppl, tasks)
-        origin: Origin = facts.origin
-        return Made(scores, sum(part.seconds for part in parts), origin)
+        return Made(scores, facts.seconds + ppl.seconds + tasks.seconds, facts.origin)
 
     def _facts(self, settings: RunSettings, dataset: dsets.Dataset, draw: Draw) -> Facts:
         session = self.session

@@ -30,7 +30,7 @@ def newest(folders: Iterable[Path]) -> list[dict]:
 
     Runs that were written before runs had an identity are left out, with a warning.
     """
-    runs = defaultdict(list)
+    runs: dict[tuple, list[tuple[str, dict]]] = defaultdict(list)
     nameless = 0
     for folder in folders:
         identity = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("identity")

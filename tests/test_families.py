@@ -126,7 +126,7 @@ def test_texts_from_the_fact_on_give_what_whole_texts_give(family):
             found = kept.outputs(model, torch.zeros(3, 24), [3])[3]
             with capture({"last": decoder_layers(model)[3]}) as seen:
                 model(input_ids=torch.tensor([texts[0].ids]))
-        torch.testing.assert_close(found[0], seen["last"][0, 4:])
+        torch.testing.assert_close(found[0, :3], seen["last"][0, 4:], atol=1e-4, rtol=1e-4)
         assert isinstance(kept, WholeTexts) == (family in ("falcon_h1", "lfm2", "qwen3_5", "recurrent_gemma"))
 
 
@@ -154,14 +154,11 @@ def test_per_layer_inputs_are_refused_for_edits_and_the_down_projection_is_still
         check_layers(model, hparams)
 
 
-def test_modules_that_do_not_add_to_the_stream_are_refused(setting):
-    model, _, hparams = setting
-    attention = attention_modules(model)[1] if hasattr(decoder_layers(model)[1], "self_attn") else None
-    if attention is None or not hasattr(attention, "q_proj"):
-        return
-    name = next(name for name, part in model.named_modules() if part is attention.q_proj)
+@pytest.mark.parametrize("part", ["self_attn.q_proj", "self_attn.v_proj", "mlp.up_proj"])
+def test_modules_that_do_not_add_to_the_stream_are_refused(part):
+    model, _ = build("llama")
     with pytest.raises(UserError, match="does not enter the residual stream"):
-        measure(model, 1, name)
+        measure(model, 1, f"model.layers.1.{part}")
 
 
 def test_parts_that_hparams_name_wrongly_are_refused():

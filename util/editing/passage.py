@@ -78,8 +78,10 @@ def _measure(model: PreTrainedModel, layer: int, name: str) -> Passage | None:
     inner, outer = module(model, name), decoder_layers(model)[layer]
     with _given_to(outer, inner) as receivers:
         v_TO, h_TO = _outputs(model, inner, outer)
+    if v_TO.shape != h_TO.shape:
+        raise UserError(_refusal(model, name))
     directions_TO = torch.randn(v_TO.shape, generator=torch.Generator().manual_seed(0)).to(v_TO)
-    size_T1 = torch.maximum(v_TO.norm(dim=1), h_TO.to(v_TO.device).norm(dim=1))[:, None]
+    size_T1 = torch.maximum(v_TO.norm(dim=1), h_TO.norm(dim=1))[:, None]
     change_TO = directions_TO * size_T1 / directions_TO.norm(dim=1, keepdim=True)
     with patch(inner, lambda hidden: (hidden.float() + change_TO.view(hidden.shape)).to(hidden.dtype)):
         changed_TO, moved_TO = _outputs(model, inner, outer)
@@ -91,15 +93,19 @@ def _measure(model: PreTrainedModel, layer: int, name: str) -> Passage | None:
         gain_O = _gain(norm(changed_TO) - norm(v_TO), found_TO, model.dtype) if _sets_length(norm, v_TO) else None
         if gain_O is not None:
             return Passage(gain_O, norm)
-    raise UserError(
-        f"what {name!r} gives does not enter the residual stream of {type(model).__name__} as it is, scaled or normed; "
-        "an edit of it would not do what it is solved for: name the MLP's down-projection as rewrite_module_tmp, "
-        "or use a method that learns by gradients (FT, GA, NPO) if it is that"
+    raise UserError(_refusal(model, name))
+
+
+def _refusal(model: PreTrainedModel, name: str) -> str:
+    return (
+        f"what {name!r} gives does not enter the residual stream of {type(model).__name__} as it is, scaled or normed, "
+        "so an edit of it would not do what it is solved for; name the MLP's down-projection as rewrite_module_tmp or, "
+        "if it is that, use a method that learns by gradients (FT, GA, NPO)"
     )
 
 
 def _outputs(model: PreTrainedModel, inner: nn.Module, outer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """(T, O) float32 of both on the probe text, on the module's device."""
+    """(T, O) float32 of both on the probe text, on the module's device (of states of more than T rows, all rows)."""
     batch = pad([probe_ids(model)], device=model.device)
     with capture({"inner": inner, "outer": outer}, stop=True) as seen:
         run(model, batch, use_cache=False)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dsets import files
@@ -94,7 +93,14 @@ def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
 def _fetched(ds_name: str, format_class: type[Format], data_dir: Path) -> Path:
     upstream = format_class.upstream
     assert upstream is not None, f"{ds_name} has no published file"
-    return fetch(upstream, data_dir, partial(_check, name=upstream.file_name, format_class=format_class))
+
+    def check(content: bytes) -> int:
+        """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
+        rows = read_rows(content, upstream.file_name)
+        _demand(rows[0], format_class)
+        return len(rows)
+
+    return fetch(upstream, data_dir, check)
 
 
 def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path) -> Dataset:
@@ -109,13 +115,6 @@ def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path)
         skipped=dict(found.collected.skipped),
         notes=dict(found.collected.notes),
     )
-
-
-def _check(content: bytes, name: str, format_class: type[Format]) -> int:
-    """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
-    rows = read_rows(content, name)
-    _demand(rows[0], format_class)
-    return len(rows)
 
 
 def _existing_file(name: str) -> Path:
@@ -184,7 +183,8 @@ def _demand_records(collected: Collected, source: str) -> None:
 def _recognise(row: RawRow) -> type[Format]:
     """The one format of a row; Facts only where it has no other. The first of those that share a description."""
     known: dict[str, type[Format]] = {}
-    every = [*(one for one in DATASETS.values() if issubclass(one, Format)), *FILES, Facts]
+    named = [one for one in DATASETS.values() if issubclass(one, Format)]
+    every: list[type[Format]] = [*named, *FILES, Facts]
     for format_class in every:
         known.setdefault(format_class.description, format_class)
     fitting = [one for one in known.values() if one is not Facts and one.recognises(row.value)]

@@ -134,7 +134,7 @@ def _stream(draw: Sample, part: BinaryIO) -> Iterator[str]:
         stream = datasets.load_dataset(draw.repository, draw.config, split=SPLIT, streaming=True)
         rows = stream.shuffle(seed=draw.seed, buffer_size=SHUFFLE_BUFFER)
         texts = islice(_nonblank(rows, draw.shown), draw.count)
-        yield from tqdm(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document")
+        yield from tqdm(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document", disable=None)
     except UserError:
         raise
     except hub_failures() as error:

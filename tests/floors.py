@@ -16,6 +16,7 @@ PLUMBING = TENSORS | {
     "accelerate",
     "huggingface_hub",
     "pydantic",
+    "pydantic_core",
     "tqdm",
     "filelock",
 }

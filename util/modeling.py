@@ -8,16 +8,15 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import is_accelerate_available
+from transformers.utils.logging import disable_progress_bar
 
-from util import gguf_models, paths
+from util import choices, gguf_models, paths
 from util.anatomy import down_projections
+from util.choices import WORLD
 from util.errors import UserError
 from util.forward import check_logits
 
-WORLD = "world"
-"""Name of the embedded model, which lies in the repository."""
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
+DTYPES = {name: getattr(torch, name, name) for name in choices.DTYPES}
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -56,12 +55,15 @@ def load(
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
     target = resolve_device(device)
     source = find_source(model_name, model_path_dir)
+    disable_progress_bar()  # of the weights' loading, whatever --quiet and the terminal
     place, file, quantization = gguf_models.reading(source)
     options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True, **file, **quantization}
+    failures: tuple[type[Exception], ...] = (OSError, SafetensorError, ValueError, ImportError)
+    failures += gguf_models.broken(source)
     try:
         model = gguf_models.unmarked(_read(place, options))
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, use_fast=True, **file)
-    except (OSError, SafetensorError, ValueError, ImportError, *gguf_models.broken(source)) as error:
+    except failures as error:
         raise UserError(_unusable(source, error)) from error
     try:
         model = model.to(target).eval()

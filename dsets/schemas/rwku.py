@@ -205,7 +205,7 @@ def _said(row: RawRow, field_name: str) -> str:
 
 def _add(items: list[_Item], collected: Collected) -> None:
     """Append the facts of one set of files with their probes."""
-    own: dict[str, list[LevelProbe]] = defaultdict(list)
+    own: defaultdict[str, list[LevelProbe]] = defaultdict(list)
     shared: list[LevelProbe] = []
     for item in items:
         (shared if item.shared else own[item.owner]).append(item.probe)

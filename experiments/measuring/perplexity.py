@@ -16,14 +16,14 @@ from dsets import world
 from dsets.corpus import Corpus
 from dsets.hub import hub_failures
 from util.batching import in_batches
+from util.choices import WORLD
 from util.errors import UserError
 from util.forward import final_hidden
 from util.hooks import frozen
 from util.likelihood import read_tokens
-from util.modeling import WORLD, max_length
+from util.modeling import max_length
 from util.tokens import encode, pad
 
-KINDS = ("auto", "wikitext2", "paper", "heldout", "none")
 WIKITEXT2 = "wikitext2_test.txt"
 WINDOW = 2048
 PAPER_DOCUMENTS, PAPER_TOKENS = 20, 100
@@ -51,7 +51,7 @@ def choose(kind: str, model_name: str, data_dir: Path, corpus: Corpus | None) ->
 
 @dataclass(frozen=True)
 class PerplexityText:
-    """What a perplexity is measured on. kind: one of KINDS but ``auto``. digest: sha256 of the documents."""
+    """What a perplexity is measured on. kind: one of PPL_TEXTS but ``auto``. digest: sha256 of the documents."""
 
     kind: str
     documents: tuple[str, ...]

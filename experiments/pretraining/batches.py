@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from dsets import world
-from experiments.pretraining.model import EOS_ID, PretrainSettings
+from experiments.pretraining.model import EOS_ID
+from experiments.pretraining.settings import PretrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dsets import world
 from experiments.pretraining.batches import Sequence, epoch_batches, subject_masks
-from experiments.pretraining.model import PAD_ID, PretrainSettings, new_model
+from experiments.pretraining.model import PAD_ID, new_model
+from experiments.pretraining.settings import PretrainSettings
 from util.errors import UserError
 from util.files import atomically
 
@@ -121,7 +122,9 @@ def train(
     progress = load_state(state_path, model, parts, run) if state_path.exists() else Progress()
     started = time.perf_counter() - progress.seconds
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
-    with tqdm(total=settings.steps, initial=progress.step, desc="training", unit="step", mininterval=2.0) as bar:
+    with tqdm(
+        total=settings.steps, initial=progress.step, desc="training", unit="step", mininterval=2.0, disable=None
+    ) as bar:
         for step, batch in _steps(settings, tokenizer, known, progress.step, last):
             loss = loss_of(model, batch, settings.border, device)
             loss.backward()

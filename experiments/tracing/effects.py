@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from experiments.tracing.restoring import ATTENTION, MLP, STATE, Traced
+from experiments.tracing.pieces import ATTENTION, MLP, STATE
+from experiments.tracing.restoring import Traced
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST
 
 

@@ -72,9 +72,9 @@ def test_the_forgotten_fact_is_not_its_own_neighbour():
 
 def test_caps_warn(distinct):
     drawn = draw(distinct, 100, 200, 0)
-    assert (len(drawn.forget), len(drawn.retain)) == (21, 20)
+    assert (len(drawn.forget), len(drawn.retain), len(drawn.training)) == (21, 10, 10)
     assert drawn.warnings[0].startswith("unlearn_num is 100, but there are only 21")
-    assert drawn.warnings[1].startswith("retain_num is 200, but there are only 20")
+    assert drawn.warnings[1].startswith("retain_num is 200, but there are only 10")
 
 
 def test_one_record():

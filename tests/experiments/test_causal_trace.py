@@ -14,6 +14,7 @@ from experiments.tracing.restoring import Traced
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, KnownFact, as_fact
 from tests.experiments.known import saved
 from tests.tiny import TINY, tokenizer
+from util import modeling
 from util.errors import UserError
 from util.likelihood import Answered
 
@@ -89,7 +90,7 @@ def test_what_cannot_be_done_is_said(asked, tmp_path, monkeypatch):
     ("flags", "words"), [(["--ds_name=absent.json"], "absent.json"), (["--model_name=Absent"], "Absent")]
 )
 def test_bad_input_is_told_before_the_model_is_loaded(asked, monkeypatch, flags, words):
-    monkeypatch.setattr(causal_trace.modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
+    monkeypatch.setattr(modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
     with pytest.raises(UserError, match=words):
         causal_trace.main([*asked, "--skip_plot", *flags])
 

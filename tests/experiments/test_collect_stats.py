@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import collect_stats
-from experiments.running.arguments import evaluate_parser
-from experiments.running.run import read_hparams
+from experiments.running import collecting
+from experiments.running.reading import read_hparams
 from experiments.running.session import open_session
+from experiments.running.settings import RunSettings
 from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, TINY
 from tests.zerounlearn.test_edit import OWN
 from util import modeling
@@ -120,7 +121,7 @@ def test_the_default_is_the_embedded_model(asked, monkeypatch, tmp_path, capsys)
     """The defaults run; a tiny model and corpus stand in for the embedded ones."""
     loaded = modeling.load("tiny", tmp_path, "cpu")
     monkeypatch.setattr(modeling, "load", lambda name, *_: loaded if name == modeling.WORLD else None)
-    monkeypatch.setattr(collect_stats, "hparams_path", lambda flags, alg_name: tmp_path / "tiny.json")
+    monkeypatch.setattr(collecting, "hparams_path", lambda *_: tmp_path / "tiny.json")
     collect_stats.main([])
     assert len(files(capsys.readouterr().out)) == 2
 
@@ -154,11 +155,12 @@ def test_a_tolerance_that_was_not_reached_is_said(asked, capsys, monkeypatch):
 @pytest.mark.parametrize(("collected", "run"), [([], []), (["--tolerance=0.5"], ["--mom2_tolerance=0.5"])])
 def test_a_run_finds_what_was_collected(asked, tmp_path, monkeypatch, collected, run):
     collect_stats.main([*asked, *collected])
-    flags = evaluate_parser().parse_args([*asked, *run, f"--results_dir={tmp_path / 'results'}"])
-    hparams = read_hparams(flags, "ZeroUnlearn")
-    session = open_session(flags, [], [hparams])
+    settings = RunSettings.parse([*asked, *run, f"--results_dir={tmp_path / 'results'}"], "evaluate.py", None)
+    hparams = read_hparams(settings, "ZeroUnlearn")
+    session = open_session(settings, [], [hparams])
     monkeypatch.setattr(CorpusMoments, "_measure", None)
-    assert len(session.moments(hparams)) == 2
+    found = session.moments(hparams)
+    assert len(found.value) == 2 and found.origin == "a file"
 
 
 @pytest.mark.parametrize(

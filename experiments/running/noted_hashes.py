@@ -1,6 +1,5 @@
 """What names a model's statistics files, noted by whoever measures a share, so that a merge need not load the model."""
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import torch
 
 from dsets.corpus import Corpus
+from experiments.running.settings import ModelSettings
 from util import paths
 from util.editing.moment_cache import MomentCache
 from util.editing.shards import Shares
@@ -17,17 +17,17 @@ from util.runs import write_json
 READ_FROM = (".safetensors", ".json")
 
 
-def remember(flags: argparse.Namespace, cache: MomentCache) -> None:
-    """Note the hashes of the model that the flags name, if it lies in a folder."""
-    note = _note(flags)
+def note_hashes(settings: ModelSettings, cache: MomentCache) -> None:
+    """Note the hashes of the model that the settings name, if it lies in a folder."""
+    note = _note(settings)
     if note:
         names = {"weights": cache.weights, "tokenizer": cache.tokenizer, "longest_document": cache.longest_document}
         write_json(note, names)
 
 
-def recall(flags: argparse.Namespace, hparams: MomentHParams, corpus: Corpus) -> Shares | None:
+def noted_shares(settings: ModelSettings, hparams: MomentHParams, corpus: Corpus) -> Shares | None:
     """The moments over a corpus that a merge is to make; None where the model's hashes are not noted."""
-    note = _note(flags)
+    note = _note(settings)
     if note is None or not note.is_file():
         return None
     names = json.loads(note.read_text(encoding="utf-8"))
@@ -42,19 +42,19 @@ def recall(flags: argparse.Namespace, hparams: MomentHParams, corpus: Corpus) ->
     return Shares(hparams.rewrite_modules(), corpus, cache)
 
 
-def forget(flags: argparse.Namespace) -> None:
-    """Drop the note, once the shares are merged."""
-    note = _note(flags)
+def drop_note(settings: ModelSettings) -> None:
+    """Remove the note, once the shares are merged."""
+    note = _note(settings)
     if note:
         note.unlink(missing_ok=True)
 
 
-def _note(flags: argparse.Namespace) -> Path | None:
+def _note(settings: ModelSettings) -> Path | None:
     """Where the note of a model lies: named by folder, its files' sizes and times, and the dtype it is loaded as."""
-    folder = paths.model_dir(flags.model_name, flags.model_path_dir)
+    folder = paths.model_dir(settings.model_name, settings.model_path_dir)
     if folder is None:
         return None
     files = sorted(path for path in folder.iterdir() if path.suffix in READ_FROM)
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    key = json.dumps([str(folder.resolve()), flags.dtype, states])
+    key = json.dumps([str(folder.resolve()), settings.dtype, states])
     return paths.stats_dir() / f"model-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -1,0 +1,4 @@
+"""Names that flags may give, apart from the code that measures, which loads torch."""
+
+PPL_TEXTS = ("auto", "wikitext2", "paper", "heldout", "none")
+"""What the perplexity may be measured on."""

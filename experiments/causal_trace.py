@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from experiments.running.script_settings import CausalTraceSettings
 from util import paths
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_tokens=settings.batch_tokens or modeling.default_batch_tokens(model),
     )
     records = random.Random(settings.seed).sample(dataset.records, len(dataset.records))
-    options = {"batch_tokens": tracing.batch_tokens, "progress": settings.progress}
+    options: dict[str, Any] = {"batch_tokens": tracing.batch_tokens, "progress": settings.progress}
     whole = settings.answer == "whole"
     facts, tried = known_facts(model, tokenizer, records, settings.facts, whole_answer=whole, **options)
     if not facts:

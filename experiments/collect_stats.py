@@ -31,20 +31,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
     corpus = read_corpus(hparams, settings.data_dir)
-    known = noted_hashes.noted_shares(settings, hparams, corpus) if settings.merge else None
-    moments = known or collecting.unmeasured(settings, hparams, corpus)
     if settings.shard is not None:
-        moments.sums()
-        noted_hashes.note_hashes(settings, moments.cache)
-        collecting.report(moments, f"share {settings.shard} of {settings.shards}, for --merge to join")
+        share = collecting.unmeasured(settings, hparams, corpus)
+        share.sums()
+        noted_hashes.note_hashes(settings, share.cache)
+        collecting.report(share, f"share {settings.shard} of {settings.shards}, for --merge to join")
         return
-    if settings.imported is not None:
-        collecting.take_published(settings.imported, moments)
-    elif settings.merge:
+    if settings.merge and settings.shards is not None:
+        known = noted_hashes.noted_shares(settings, hparams, corpus)
+        moments = known or collecting.unmeasured(settings, hparams, corpus)
         merge(moments, settings.shards)
         noted_hashes.drop_note(settings)
     else:
-        dict(moments)
+        moments = collecting.unmeasured(settings, hparams, corpus)
+        if settings.imported is not None:
+            collecting.take_published(settings.imported, moments)
+        else:
+            dict(moments)
     given = f" with --mom2_tolerance {settings.tolerance}" if settings.tolerance else ""
     collecting.report(moments, f"evaluate.py{given} finds it there")
 

@@ -39,7 +39,7 @@ def unmeasured(settings: CollectSettings, hparams: MomentHParams, corpus: Corpus
         model,
         tokenizer,
         hparams.rewrite_modules(),
-        corpus if settings.shard is None else Shard(corpus, settings.shard, settings.shards),
+        corpus if settings.shard is None or settings.shards is None else Shard(corpus, settings.shard, settings.shards),
         dtype=hparams.mom2_dtype,
         cache_dir=paths.stats_dir(),
         batch_tokens=settings.batch_tokens,

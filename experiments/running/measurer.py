@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dsets
 from dsets.corpus import Corpus
@@ -21,7 +22,7 @@ from util.errors import UserError
 from util.hparams import HParams
 from util.runs import write_json
 
-Facts = dict[str, dict | list]
+Facts = dict[str, Any]
 
 
 @dataclass
@@ -115,20 +116,20 @@ class Measurer:
 
     def _as_published(self, settings: RunSettings, draw: Draw) -> dict[str, float | None]:
         session = self.session
-        options = {"batch_tokens": session.scoring_tokens, "progress": settings.progress}
-        return published_zsre(session.model, session.tokenizer, draw.forget, **options)
+        budget, progress = session.scoring_tokens, settings.progress
+        return published_zsre(session.model, session.tokenizer, draw.forget, batch_tokens=budget, progress=progress)
 
     def _perplexity(self, text: PerplexityText) -> float | None:
         session = self.session
-        options = {"batch_tokens": session.scoring_tokens, "progress": session.settings.progress}
-        return perplexity(session.model, session.tokenizer, text, **options)
+        budget, progress = session.scoring_tokens, session.settings.progress
+        return perplexity(session.model, session.tokenizer, text, batch_tokens=budget, progress=progress)
 
     def _tasks(self) -> Scores:
         session = self.session
         if session.downstream is None:
             return Scores({}, [])
-        options = {"batch_tokens": session.scoring_tokens, "progress": session.settings.progress}
-        return session.downstream.measure(session.model, session.tokenizer, **options)
+        budget, progress = session.scoring_tokens, session.settings.progress
+        return session.downstream.measure(session.model, session.tokenizer, batch_tokens=budget, progress=progress)
 
 
 def _together(facts: Facts, ppl: float | None, tasks: Scores) -> dict:

@@ -6,23 +6,41 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from dsets import files, rwku
-from dsets.counterfact import CounterFact, MultiCounterFact
+from dsets import files
+from dsets.by_relation import Collection, ParaRel, Relations
 from dsets.download import fetch
 from dsets.format import Format
-from dsets.mquake import MQuAKE
-from dsets.own_facts import Facts
 from dsets.raw_rows import Collected, RawRow, read_rows
-from dsets.record import Dataset, Hop, LevelProbe, MultiHop, Probe, Record
+from dsets.record import Dataset, LevelProbe, MultiHop, Probe, Record
+from dsets.schemas import rwku
+from dsets.schemas.counterfact import CounterFact, MultiCounterFact, RealFacts
+from dsets.schemas.easyedit import EasyEdit, KnowEdit, KnowEditZsRE
+from dsets.schemas.known_1000 import Known1000
+from dsets.schemas.mquake import MQuAKE
+from dsets.schemas.own_facts import Facts
+from dsets.schemas.question_answer import QuestionAnswer
+from dsets.schemas.tracing import CounterFactTracing
+from dsets.schemas.zsre import ZsRE
 from dsets.snippets import with_references
-from dsets.zsre import ZsRE
 from util import paths
 from util.errors import UserError
 
-__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "Hop", "LevelProbe", "MultiHop", "Probe", "Record", "load"]
+__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "LevelProbe", "MultiHop", "Probe", "Record", "load"]
 
-DATASETS: dict[str, type[Format]] = {"mcf": MultiCounterFact, "cf": CounterFact, "zsre": ZsRE, "mquake": MQuAKE}
+DATASETS: dict[str, type[Format] | type[Collection]] = {
+    "mcf": MultiCounterFact,
+    "cf": CounterFact,
+    "zsre": ZsRE,
+    "mquake": MQuAKE,
+    "real": RealFacts,
+    "known_1000": Known1000,
+    "pararel": ParaRel,
+    "relations": Relations,
+}
 """What `--ds_name` may name. A new data set: one class and one line here."""
+
+FILES: tuple[type[Format], ...] = (EasyEdit, KnowEdit, KnowEditZsRE, CounterFactTracing, QuestionAnswer)
+"""What else a file that is named by its path may hold; where none of these is told, a user's own facts."""
 
 WORLD_DATASETS = ("mcf", "zsre", "mquake")
 """Of these the embedded world has its own, in the same schemas."""
@@ -35,8 +53,9 @@ def load(
 ) -> Dataset:
     """The data set of a name in DATASETS (fetched into `data_dir` when it is not there) or of a path.
 
-    A JSON/JSONL file's schema is told from its first record: CounterFact, zsRE, MQuAKE or plain facts; a folder holds
-    RWKU's level files. `world`: the embedded model is in use, and the names mean the embedded world's data sets.
+    The schema of a file (JSON, JSON lines or parquet) is told from its first record: one of DATASETS, FILES, RWKU's
+    blanks, or plain facts; a folder holds RWKU's level files. `world`: the embedded model is in use, and the names mean
+    the embedded world's data sets.
     `size_limit`: keep the first so many records.
     What is left out or remarkable is logged, with counts and case ids. Raises UserError naming file, record and field.
     """
@@ -46,7 +65,7 @@ def load(
         dataset = _from_world(ds_name) if world else _from_upstream(ds_name, data_dir)
     else:
         path = _existing_file(ds_name)
-        dataset = _from_folder(path) if path.is_dir() else _from_content(path.stem, files.read(path), str(path), path)
+        dataset = _from_folder(path) if path.is_dir() else _from_file(path)
     dataset = with_references(dataset, paths.data_dir(data_dir))
     _report(dataset)
     return replace(dataset, records=dataset.records[:size_limit])
@@ -59,21 +78,45 @@ def _from_world(ds_name: str) -> Dataset:
         )
     from dsets import world  # made on demand: real data needs no generator
 
+    format_class = DATASETS[ds_name]
+    assert issubclass(format_class, Format), "the embedded world has no collections"
     content = json.dumps(world.records(ds_name), ensure_ascii=False).encode()
-    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, DATASETS[ds_name])
+    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, format_class)
 
 
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
     format_class = DATASETS[ds_name]
-    path = fetch(format_class.upstream, paths.data_dir(data_dir), lambda content: _check(content, format_class))
+    if issubclass(format_class, Collection):
+        return _from_collection(ds_name, format_class, paths.data_dir(data_dir))
+    path = format_class.shipped or _fetched(ds_name, format_class, paths.data_dir(data_dir))
     return _from_content(ds_name, files.read(path), str(path), path, format_class)
 
 
-def _check(content: bytes, format_class: type[Format]) -> int:
-    """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
-    rows = read_rows(content, format_class.upstream.file_name)
-    _demand(rows[0], format_class)
-    return len(rows)
+def _fetched(ds_name: str, format_class: type[Format], data_dir: Path) -> Path:
+    upstream = format_class.upstream
+    assert upstream is not None, f"{ds_name} has no published file"
+
+    def check(content: bytes) -> int:
+        """The number of records of a freshly fetched file. Raises UserError if it is not of the format."""
+        rows = read_rows(content, upstream.file_name)
+        _demand(rows[0], format_class)
+        return len(rows)
+
+    return fetch(upstream, data_dir, check)
+
+
+def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path) -> Dataset:
+    found = collection.read(data_dir)
+    return Dataset(
+        name=ds_name,
+        metric=collection.metric,
+        records=found.collected.records,
+        path=data_dir / collection.folder,
+        size=found.size,
+        digest=found.digest,
+        skipped=dict(found.collected.skipped),
+        notes=dict(found.collected.notes),
+    )
 
 
 def _existing_file(name: str) -> Path:
@@ -81,20 +124,28 @@ def _existing_file(name: str) -> Path:
     if path is None:
         raise UserError(
             f"data set {name!r} is neither a known name ({', '.join(sorted(DATASETS))}) nor a file or folder; "
-            "name one of them, an existing JSON/JSONL file, or a folder of RWKU's files"
+            "name one of them, an existing JSON, JSONL or parquet file, or a folder of RWKU's files"
         )
     return path
 
 
-def _from_content(
-    name: str, content: bytes, source: str, path: Path | None, format_class: type[Format] | None = None
-) -> Dataset:
-    rows = read_rows(content, source, lines=path is not None and path.suffix == ".jsonl")
-    if format_class is None:
-        format_class = _recognise(rows[0])
+def _from_file(path: Path) -> Dataset:
+    content = files.read(path)
+    rows = read_rows(content, str(path), path.suffix)
+    if rwku.recognises(rows[0].value):
+        return _of_people(path.stem, path, rwku.read_file(path, content))
+    return _dataset(path.stem, content, path, rows, _recognise(rows[0]))
+
+
+def _from_content(name: str, content: bytes, source: str, path: Path | None, format_class: type[Format]) -> Dataset:
+    rows = read_rows(content, source)
     _demand(rows[0], format_class)
+    return _dataset(name, content, path, rows, format_class)
+
+
+def _dataset(name: str, content: bytes, path: Path | None, rows: list[RawRow], format_class: type[Format]) -> Dataset:
     collected = format_class.collect(rows)
-    _demand_records(collected, source)
+    _demand_records(collected, rows[0].source)
     return Dataset(
         name=name,
         metric=format_class.metric,
@@ -108,10 +159,13 @@ def _from_content(
 
 
 def _from_folder(path: Path) -> Dataset:
-    found = rwku.read_folder(path)
+    return _of_people(path.resolve().name, path, rwku.read_folder(path))
+
+
+def _of_people(name: str, path: Path, found: rwku.Found) -> Dataset:
     _demand_records(found.collected, str(path))
     return Dataset(
-        name=path.resolve().name,
+        name=name,
         metric="counterfact",
         records=found.collected.records,
         path=path,
@@ -128,19 +182,21 @@ def _demand_records(collected: Collected, source: str) -> None:
         raise UserError(f"{source} has no usable record: {reasons}; mend the file")
 
 
-def _formats() -> list[type[Format]]:
-    return [*DATASETS.values(), Facts]
-
-
 def _recognise(row: RawRow) -> type[Format]:
-    for format_class in _formats():
-        if format_class.recognises(row.value):
-            return format_class
-    known = "; ".join(dict.fromkeys(format_class.description for format_class in _formats()))
-    raise UserError(
-        f"{row.source}: record 0 has the fields {sorted(row.value)}, which is no known schema; known are: {known}; "
-        "of RWKU's files name the folder"
-    )
+    """The one format of a row; Facts only where it has no other. The first of those that share a description."""
+    known: dict[str, type[Format]] = {}
+    named = [one for one in DATASETS.values() if issubclass(one, Format)]
+    every: list[type[Format]] = [*named, *FILES, Facts]
+    for format_class in every:
+        known.setdefault(format_class.description, format_class)
+    fitting = [one for one in known.values() if one is not Facts and one.recognises(row.value)]
+    if not fitting and Facts.recognises(row.value):
+        return Facts
+    if len(fitting) == 1:
+        return fitting[0]
+    fault = "no known schema" if not fitting else f"{len(fitting)} schemas at once; leave out the others' fields"
+    listed = "; ".join(one.description for one in fitting) or "; ".join([*known, rwku.DESCRIPTION])
+    raise UserError(f"{row.source}: record 0 has the fields {sorted(row.value)}, which is {fault}; known are: {listed}")
 
 
 def _demand(row: RawRow, format_class: type[Format]) -> None:

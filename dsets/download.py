@@ -1,4 +1,8 @@
-"""Published files, fetched once: streamed with a progress bar, resumed where they broke off, moved when complete."""
+"""Published files, fetched once: streamed with a progress bar, resumed where they broke off, moved when complete.
+
+By hand, because no library at hand does that: pooch starts anew after an interruption, and huggingface_hub's fetching
+goes on without asking whether the file is still the same (If-Range), so that two halves of different files may meet.
+"""
 
 import contextlib
 import hashlib
@@ -16,7 +20,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from dsets.files import locked
+from dsets.files import growing
 from util.errors import UserError
 
 HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"
@@ -32,13 +36,12 @@ log = logging.getLogger(__name__)
 class Upstream:
     """A published file: its name, the folder it lies in, and what is known of it.
 
-    count: number of records; another number is worth a warning. sha256: another content is refused.
+    count: number of records; another number is worth a warning.
     """
 
     file_name: str
     base: str
     count: int | None = None
-    sha256: str | None = None
 
     @property
     def url(self) -> str:
@@ -57,10 +60,6 @@ class _Refused(_BrokenOff):
     """The server answered, and asking again would not change the answer."""
 
 
-class _NothingLeft(_BrokenOff):
-    """The `.part` file is as long as the server's file or longer, so that there is no rest to send."""
-
-
 def fetch(upstream: Upstream, folder: Path, check: Callable[[bytes], int]) -> Path:
     """Path of the file in `folder`, fetched first if it is not there.
 
@@ -72,8 +71,7 @@ def fetch(upstream: Upstream, folder: Path, check: Callable[[bytes], int]) -> Pa
     if path.is_file():
         return path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(path.name + ".part")) as part:
+        with growing(path.with_name(path.name + ".part")) as part:
             if not path.is_file():  # another process may have fetched it while this one waited for the lock
                 _fetch_locked(upstream, path, part, check)
     except OSError as error:
@@ -111,15 +109,13 @@ def _by_hand(upstream: Upstream, path: Path, what: str) -> str:
 def _verify(upstream: Upstream, path: Path, part: BinaryIO, check: Callable[[bytes], int]) -> None:
     part.seek(0)
     content = part.read()
-    digest = hashlib.sha256(content).hexdigest()
-    if upstream.sha256 not in (None, digest):
-        raise UserError(_by_hand(upstream, path, f"{upstream.url} has sha256 {digest}, not {upstream.sha256}"))
     try:
         count = check(content)
     except UserError as error:
         raise UserError(_by_hand(upstream, path, f"{upstream.url} gives something else ({error})")) from error
     if upstream.count not in (None, count):
         log.warning("%s has %d records, the published file %d", upstream.url, count, upstream.count)
+    digest = hashlib.sha256(content).hexdigest()
     log.info("fetched %s: %d bytes, %d records, sha256 %s", upstream.url, len(content), count, digest)
 
 
@@ -133,8 +129,6 @@ def _receive(url: str, part: BinaryIO, state: Path) -> None:
             _one_request(url, part, state)
             return
         except _BrokenOff as error:
-            if isinstance(error, _NothingLeft):
-                state.unlink(missing_ok=True)  # so that the next request is for the whole file
             if attempt == ATTEMPTS - 1 or isinstance(error, _Refused):
                 raise
             log.warning("%s: %s; trying again", url, error)
@@ -147,8 +141,8 @@ def _one_request(url: str, part: BinaryIO, state: Path) -> None:
     if not validator:
         start = 0
     # If-Range: a file that changed meanwhile is sent whole (200) instead of a piece that does not fit (206).
-    rest = {"Range": f"bytes={start}-", "If-Range": validator} if start else {}
-    with _opened(url, {"User-Agent": "zerounlearn", **rest}) as response:
+    rest = {"Range": f"bytes={start}-", "If-Range": validator} if validator else {}
+    with _opened(url, {"User-Agent": "zerounlearn"} | rest, state) as response:
         if response.status != 206:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
@@ -160,24 +154,20 @@ def _one_request(url: str, part: BinaryIO, state: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+def _opened(url: str, headers: dict[str, str], state: Path) -> Iterator[http.client.HTTPResponse]:
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        raise _status_error(error) from error
+        if error.code == 416:  # no rest to send: what is here is as long as the server's file, so ask for the whole
+            state.unlink(missing_ok=True)
+        kind = _BrokenOff if error.code in (408, 416, 429) or error.code >= 500 else _Refused
+        raise kind(f"the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOff(getattr(error, "reason", None) or error) from error
     except ValueError as error:  # letters or brackets that no address has
         raise _Refused(f"no valid address: {error}") from error
     with response:
         yield response
-
-
-def _status_error(error: urllib.error.HTTPError) -> _BrokenOff:
-    message = f"the server answers {error.code} {error.reason}"
-    if error.code == 416:
-        return _NothingLeft(message)
-    return _BrokenOff(message) if error.code in (408, 429) or error.code >= 500 else _Refused(message)
 
 
 def _validator(state: Path, url: str) -> str | None:
@@ -199,7 +189,7 @@ def _remember(state: Path, url: str, headers: http.client.HTTPMessage) -> None:
 def _append(response: http.client.HTTPResponse, part: BinaryIO, start: int) -> None:
     total = None if response.length is None else start + response.length
     name = Path(part.name).name.removesuffix(".part")
-    with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name) as bar:
+    with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None) as bar:
         for chunk in _chunks(response):
             part.write(chunk)
             bar.update(len(chunk))

@@ -1,8 +1,6 @@
-"""Files that a user names, and files that several processes may want to write."""
+"""Files that a user names, and files that are fetched piece by piece."""
 
 import contextlib
-import fcntl
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +8,7 @@ from typing import BinaryIO
 
 from util import paths
 from util.errors import UserError
-
-log = logging.getLogger(__name__)
+from util.files import locked
 
 
 def find(name: str | Path) -> Path | None:
@@ -36,28 +33,16 @@ def read(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[BinaryIO]:
-    """The file, opened for reading and appending, held by this process alone; removed if it is left empty."""
-    while True:
-        with path.open("a+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.warning("another process is writing %s; waiting for it", path)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file, path):
-                try:
-                    yield file
-                finally:
-                    file.flush()
-                    if _is_at(file, path) and os.fstat(file.fileno()).st_size == 0:
-                        path.unlink()
-                return
+def growing(path: Path) -> Iterator[BinaryIO]:
+    """A file that an earlier process may have begun, for this one alone to read and append to; removed if left empty.
 
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether the open file is still the one of that name: whoever held its lock may have moved or removed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+    The block may move it away. Raises OSError where it cannot be written.
+    """
+    with locked(path):
+        try:
+            with path.open("a+b") as file:
+                yield file
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size == 0:
+                    path.unlink()

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from dsets.files import locked
+from dsets.files import growing
 from dsets.texts import text_of, warn_if_fewer
 from util.errors import UserError
 
@@ -90,7 +90,7 @@ class HubDocuments(Sequence[str]):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part_path = self.path.with_name(f"{self.path.name}.partial")
-            with locked(part_path) as part:
+            with growing(part_path) as part:
                 if self.path.exists():  # another process has fetched it while this one waited
                     return
                 _append(part, _stream(self.draw, part))
@@ -134,7 +134,7 @@ def _stream(draw: Sample, part: BinaryIO) -> Iterator[str]:
         stream = datasets.load_dataset(draw.repository, draw.config, split=SPLIT, streaming=True)
         rows = stream.shuffle(seed=draw.seed, buffer_size=SHUFFLE_BUFFER)
         texts = islice(_nonblank(rows, draw.shown), draw.count)
-        yield from tqdm(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document")
+        yield from tqdm(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document", disable=None)
     except UserError:
         raise
     except hub_failures() as error:

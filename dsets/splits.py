@@ -1,4 +1,4 @@
-"""Which facts are forgotten, which are watched, and which share a subject with a forgotten one."""
+"""Which facts are forgotten, watched, trained on to be kept, and which share a subject with a forgotten one."""
 
 import random
 from collections.abc import Sequence
@@ -14,12 +14,15 @@ class Draw:
 
     forget: at most one per subject. retain: facts of other subjects, from the other half of the file. same_subject:
     every other fact about a forgotten subject, in file order; they share the forgotten fact's key and go with it in
-    every method, so they are reported apart. warnings: where fewer facts were found than asked for.
+    every method, so they are reported apart. training: facts of the retain pool that a method may train on so that
+    they are kept; none of them is scored, neither as a watched fact nor as a neighbour of a forgotten one. warnings:
+    where fewer facts were found than asked for.
     """
 
     forget: list[Record]
     retain: list[Record]
     same_subject: list[Record]
+    training: list[Record]
     warnings: list[str]
 
 
@@ -28,7 +31,9 @@ def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int
 
     `unlearn_num` records come from the forget pool without replacement; where a subject comes twice, the later record
     is replaced by a further draw. Then `retain_num` come from the retain pool without the forgotten subjects. Both are
-    capped at what there is, with a warning. Raises UserError for unlearn_num < 1, retain_num < 0 and no records.
+    capped at what there is, with a warning. As many as are forgotten are kept apart as training facts, at most half of
+    the pool: where what is left of it is not enough, the last of the watched ones are taken, with a warning, so that
+    all methods watch the same facts. Raises UserError for unlearn_num < 1, retain_num < 0 and no records.
     """
     if unlearn_num < 1:
         raise UserError(f"unlearn_num is {unlearn_num}; give at least 1 fact to forget")
@@ -39,17 +44,45 @@ def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int
     forget = _sample_subjects(forget_pool, unlearn_num, rng)
     subjects = {record.subject for record in forget}
     others = [record for record in retain_pool if record.subject not in subjects]
-    retain = rng.sample(others, min(retain_num, len(others)))
+    drawn = rng.sample(others, min(retain_num, len(others)))
+    retain = drawn[: len(others) - _kept_apart(len(forget), len(others))]
     facts = {record.fact for record in forget}
     return Draw(
         forget=forget,
         retain=retain,
         same_subject=[record for record in records if record.subject in subjects and record.fact not in facts],
+        training=_training(forget, retain, others, seed),
         warnings=[
             *_shortage("unlearn_num", unlearn_num, len(forget), "subjects in the forget pool"),
-            *_shortage("retain_num", retain_num, len(retain), "facts of other subjects in the retain pool"),
+            *_shortage(
+                "retain_num",
+                retain_num,
+                len(retain),
+                "facts of other subjects in the retain pool, less those kept apart as training facts",
+            ),
         ],
     )
+
+
+def _kept_apart(forgotten: int, others: int) -> int:
+    """How many facts of the retain pool are never watched, so that methods can train on them."""
+    return min(forgotten, others // 2)
+
+
+def _training(forget: list[Record], retain: list[Record], others: list[Record], seed: int) -> list[Record]:
+    """As many facts as are forgotten, of those that are not scored; fewer where there are fewer.
+
+    A drawn one that is scored after all, as a neighbour of a forgotten fact or under a second case id, is replaced by
+    the first of the pool that is not, which leaves the others as they are.
+    """
+    watched = {id(record) for record in retain}
+    scored = {record.text for record in retain} | {probe.prompt for record in forget for probe in record.neighborhood}
+    spare = [record for record in others if id(record) not in watched]
+    drawn = random.Random(seed).sample(spare, min(len(forget), len(spare)))
+    chosen = {id(record) for record in drawn}
+    further = (record for record in spare if id(record) not in chosen and record.text not in scored)
+    replaced = (record if record.text not in scored else next(further, None) for record in drawn)
+    return [record for record in replaced if record is not None]
 
 
 def pools(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:

@@ -8,71 +8,51 @@ layer, a document at a time; the direct d_out × d_out solve. Both sides of a ra
 threads, and the difference of their results is printed beside their times.
 """
 
-import sys
+if __name__ == "__main__":
+    import _checkout  # noqa: F401
+
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import torch
-
 import dsets
-from dsets.corpus import load_corpus
-from experiments.benchmarking.comparisons import Bench, bench_growth, bench_moments, bench_solve, bench_targets
-from experiments.running.arguments import add_model_flags
-from experiments.running.session import hparams_path
-from util import modeling
-from util.editing.contexts import generate
-from util.editing.layers import check_layers
-from util.errors import UserError
-from util.runs import Parser, cli, write_json
-from zerounlearn import HParams
-
-WORK = {"targets": bench_targets, "growth": bench_growth, "moments": bench_moments, "solve": bench_solve}
+from experiments.running.script_settings import BenchmarkSettings
+from util.runs import cli, write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the chosen work and print one line each."""
-    flags = parser().parse_args(argv)
-    for name in ("facts", "documents"):
-        if getattr(flags, name) < 1:
-            raise UserError(f"--{name} {getattr(flags, name)}: give at least 1")
-    modeling.resolve_device(flags.device)
-    modeling.find_source(flags.model_name, flags.model_path_dir)
-    hparams = HParams.from_json(hparams_path(flags, "ZeroUnlearn"))
-    records = dsets.load(flags.ds_name, flags.data_dir, world=flags.model_name == modeling.WORLD).records
-    model, tokenizer = modeling.load(flags.model_name, flags.model_path_dir, flags.device, flags.dtype)
+    settings = BenchmarkSettings.parse(argv, "benchmark.py", __doc__)
+    import torch  # these are slow to load, and --help need not wait for them
+
+    from dsets.corpus import load_corpus
+    from experiments.benchmarking import comparisons
+    from experiments.running.reading import hparams_path
+    from util import modeling
+    from util.editing.contexts import generate
+    from util.editing.layers import check_layers
+    from zerounlearn import HParams
+
+    name, place = settings.model_name, settings.model_path_dir
+    modeling.resolve_device(settings.device)
+    modeling.find_source(name, place)
+    hparams = HParams.from_json(hparams_path("ZeroUnlearn", name, settings.hparams_fname))
+    records = dsets.load(settings.ds_name, settings.data_dir, world=settings.world).records
+    model, tokenizer = modeling.load(name, place, settings.device, settings.dtype)
     check_layers(model, hparams)
-    bench = Bench(
+    bench = comparisons.Bench(
         model,
         tokenizer,
         hparams,
         templates=generate(model, tokenizer),
         requests=[record.request() for record in records],
-        facts=flags.facts,
-        corpus=load_corpus(hparams.mom2_dataset, flags.documents, data_dir=flags.data_dir),
-        batch_tokens=flags.batch_tokens,
+        facts=settings.facts,
+        corpus=load_corpus(hparams.mom2_dataset, settings.documents, data_dir=settings.data_dir),
+        batch_tokens=settings.batch_tokens,
     )
-    print(f"{flags.model_name} on {model.device}, {flags.dtype}, {torch.get_num_threads()} threads", flush=True)
-    rows = {name: WORK[name](bench) for name in flags.work}
-    if flags.json:
-        write_json(Path(flags.json), rows)
-
-
-def parser() -> Parser:
-    """Flags of benchmark.py."""
-    made = Parser(prog="benchmark.py", description=__doc__)
-    made.add_argument(
-        "--work", nargs="+", choices=list(WORK), default=list(WORK), help="what to measure (default: all)"
-    )
-    made.add_argument("--facts", type=int, default=50, help="facts of the target search and the solve (default: 50)")
-    made.add_argument("--documents", type=int, default=300, help="documents of the moments (default: 300)")
-    add_model_flags(made)
-    made.add_argument("--hparams_fname", help="file in hparams/ZeroUnlearn/, or a path (default: <model_name>.json)")
-    made.add_argument("--ds_name", default="mcf", help="where the facts come from (default: mcf)")
-    made.add_argument("--data_dir", help="data sets and corpora (default: data/)")
-    made.add_argument("--json", metavar="FILE", help="also write the measurements to this file")
-    return made
+    print(f"{name} on {model.device}, {settings.dtype}, {torch.get_num_threads()} threads", flush=True)
+    rows = {work: getattr(comparisons, f"bench_{work}")(bench) for work in settings.work}
+    if settings.json_file:
+        write_json(Path(settings.json_file), rows)
 
 
 if __name__ == "__main__":

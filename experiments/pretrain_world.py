@@ -5,30 +5,20 @@
 Interrupted, the same command goes on where the last saved state left off. A finished run's command only measures anew.
 """
 
+if __name__ == "__main__":
+    import _checkout  # noqa: F401
+
 import argparse
 import logging
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import torch
-import transformers
-
-from dsets import world
-from dsets.world.facts import QUESTIONED
-from experiments.pretraining.card import model_card
-from experiments.pretraining.model import PretrainSettings, rescale, train_tokenizer, write_model
-from experiments.pretraining.training import train
-from experiments.pretraining.world_report import TRACED, measure, subject_norm
+from experiments.pretraining.settings import PretrainSettings
 from util import paths
 from util.errors import UserError
-from util.modeling import load, resolve_device
-from util.runs import cli, write_json, write_text
+from util.runs import Parser, cli, write_json, write_text
 
 STREAM_NORM = 11.0
 """About the length that a subject's hidden state is to have below the border, so that usual step sizes act on it."""
@@ -41,6 +31,18 @@ def main(argv: Sequence[str] | None = None) -> dict:
     measurements."""
     arguments = parse(argv)
     settings = PretrainSettings(**{field.name: getattr(arguments, field.name) for field in fields(PretrainSettings)})
+    import torch  # these are slow to load, and --help need not wait for them
+    import transformers
+
+    from dsets import world
+    from dsets.world.facts import QUESTIONED
+    from experiments.pretraining.card import model_card
+    from experiments.pretraining.model import rescale, train_tokenizer, write_model
+    from experiments.pretraining.training import train
+    from experiments.pretraining.world_report import TRACED, measure, subject_norm
+    from util.modeling import load, resolve_device
+    from util.provenance import device_name
+
     device = resolve_device(arguments.device)
     out, work = _folders(arguments)
     known = world.make_world(scale=settings.world_scale)
@@ -56,14 +58,17 @@ def main(argv: Sequence[str] | None = None) -> dict:
     numbers = measure(*load(str(out), device=str(device)), known, settings.seed)
     made = {"seconds": round(seconds), "factor": factor, "bytes": weight_bytes, "world": known.digest()}
     made |= {"facts": len(known.facts), "questioned": QUESTIONED, "traced": TRACED}
+    cpu = f"CPU, {torch.get_num_threads()} threads"
+    name = device_name(device) if device.type == "cuda" else cpu
+    machine = {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
     write_json(work / "measurements.json", {"settings": asdict(settings), "made": made, "numbers": numbers})
-    write_text(out / "MODEL_CARD.md", model_card(settings, numbers, made | _machine(device)))
+    write_text(out / "MODEL_CARD.md", model_card(settings, numbers, made | machine))
     return numbers
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Flags: folders, device, and one for each field of PretrainSettings. UserError for impossible settings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="pretrain_world.py", description=__doc__)
     parser.add_argument("--out", help="folder of the finished model (default: <work>/model)")
     parser.add_argument("--work", help="folder of the state to go on from (default: <results>/pretrain_world)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -93,11 +98,6 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("constant", "masked"):
         if not 0.0 <= getattr(arguments, name) <= 1.0:
             raise UserError(f"--{name} {getattr(arguments, name)}: give 0 to 1")
-
-
-def _machine(device: torch.device) -> dict[str, str | int]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    return {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
 
 
 def _folders(arguments: argparse.Namespace) -> tuple[Path, Path]:

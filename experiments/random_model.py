@@ -5,21 +5,17 @@
 It knows nothing, so its Base efficacy is near 0; the embedded model's tokenizer comes with it.
 """
 
+if __name__ == "__main__":
+    import _checkout  # noqa: F401
+
 import argparse
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedConfig, Qwen3Config, Qwen3ForCausalLM
-
 from util import paths
+from util.choices import WORLD
 from util.errors import UserError
-from util.modeling import WORLD
+from util.files import atomically
 from util.runs import Parser, cli
 
 LLAMA = {
@@ -29,27 +25,27 @@ LLAMA = {
     "rope_parameters": {"rope_theta": 500000.0, "rope_type": "default"},
 }
 
-SHAPES: dict[str, tuple[type[PreTrainedConfig], dict]] = {
+SHAPES: dict[str, tuple[str, dict]] = {
     "Llama-3.2-1B": (
-        LlamaConfig,
+        "llama",
         LLAMA
         | {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32}
         | {"head_dim": 64, "tie_word_embeddings": True},
     ),
     "Llama-3.2-3B": (
-        LlamaConfig,
+        "llama",
         LLAMA
         | {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24}
         | {"head_dim": 128, "tie_word_embeddings": True},
     ),
     "Llama-3.1-8B": (
-        LlamaConfig,
+        "llama",
         LLAMA
         | {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32}
         | {"head_dim": 128, "tie_word_embeddings": False},
     ),
     "Qwen3-4B": (
-        Qwen3Config,
+        "qwen3",
         {"vocab_size": 151936, "num_key_value_heads": 8, "max_position_embeddings": 40960}
         | {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32}
         | {"head_dim": 128, "tie_word_embeddings": True},
@@ -63,15 +59,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = Path(arguments.out)
     if out.exists():
         raise UserError(f"--out {out} exists; name a new folder")
+    from transformers import AutoTokenizer  # not for --help
+
     tokenizer = AutoTokenizer.from_pretrained(paths.model_dir(WORLD))
     model = make(arguments.shape, tokenizer, arguments.seed, layers=arguments.layers)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with atomically(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     print(f"{out}: {sum(p.numel() for p in model.parameters()) / 1e9:.2f} billion parameters, bfloat16")
 
 
@@ -87,15 +81,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def make(shape: str, tokenizer, seed: int, layers: int | None = None):
     """The model in bfloat16, weights drawn from the family's own initialisation."""
-    config_class, settings = SHAPES[shape]
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    family, settings = SHAPES[shape]
     special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    config = config_class(**settings | ({"num_hidden_layers": layers} if layers else {}), **special)
+    config = AutoConfig.for_model(family, **settings | ({"num_hidden_layers": layers} if layers else {}), **special)
     torch.manual_seed(seed)
-    model_class = Qwen3ForCausalLM if config_class is Qwen3Config else LlamaForCausalLM
     default = torch.get_default_dtype()
     try:
         torch.set_default_dtype(torch.bfloat16)
-        return model_class(config).eval()
+        return AutoModelForCausalLM.from_config(config).eval()
     finally:
         torch.set_default_dtype(default)
 

@@ -1,131 +1,86 @@
-"""A grid of runs in one process: methods × data sets × seeds, or one method's variants. The model is loaded once.
+"""A grid of runs: methods × data sets × seeds, or one method's variants, on one model or several.
 
     python experiments/sweep.py --methods ZeroUnlearn MEMIT --datasets mcf zsre mquake --seeds 0 1 2
     python experiments/sweep.py --preset ablation --datasets mcf
+    python experiments/sweep.py --models Llama-3.1-8B-Instruct Llama-3.2-3B-Instruct --model_path_dir /models \\
+        --methods all --datasets zsre mquake mcf --seeds 1 2 3 --gpus auto
 
-Edited weights are put back bit by bit between runs, Base is scored once per data set and seed, and runs that are
-finished already (same method, model, data, seed, counts, hparams and flags) are not done again. Prints the table and
-where the report is.
+A model is loaded once, edited weights are put back bit by bit between runs, Base is scored once per data set and seed,
+and runs of the same identity that are finished already are not done again. Prints the tables and where the reports are.
+
+With several GPUs every (model, data set, seed) is a process of its own that sees one GPU; the first of each model runs
+before its others, so that statistics are measured once. The tables are put together from what the processes report;
+where some failed, one sweep makes up for them.
 """
 
-import argparse
-import json
+if __name__ == "__main__":
+    import _checkout  # noqa: F401
+
+import hashlib
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from tqdm import tqdm
-
-from baselines.registry import METHODS
-from dsets.splits import most_facts
-from experiments.running.arguments import add_model_flags, add_run_flags, check, seed_number
-from experiments.running.record import Task
-from experiments.running.run import finished, read_hparams, read_summary, run
-from experiments.running.session import Session, open_session
-from experiments.running.table import markdown
-from experiments.running.variants import PRESETS, Variant, plain
-from util import paths
-from util.errors import UserError
-from util.runs import Parser, cli, write_json, write_text
+from experiments.running.gpus import Job, choose_gpus, launch, one_gpu
+from experiments.running.script_settings import SweepSettings
+from util.paths import root
+from util.runs import cli
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Do the runs that are missing, then write and print the report."""
-    flags = parse(argv)
-    check(flags)
-    variants = rows(flags)
-    planned = [(variant, with_flags(flags, variant)) for variant in variants]
-    hparams = [variant.changed(read_hparams(own, variant.alg_name)) for variant, own in planned]
-    session = open_session(flags, flags.datasets, hparams)
-    grid = different(session, product(flags.datasets, flags.seeds, list(zip(planned, hparams, strict=True))))
-    summaries = []
-    with tqdm(grid, desc="runs", disable=flags.quiet) as bar:
-        for data, seed, ((variant, own), settings) in bar:
-            bar.set_postfix_str(f"{variant.label} {data} seed {seed}")
-            task, own_session = Task(variant.alg_name, data, seed), replace(session, flags=own)
-            folder = finished(own_session, task, settings) or run(own_session, task, settings)
-            summaries.append(read_summary(folder) | {"row": variant.label})
-    show(flags, summaries)
+    """Run the grid and print one table per model."""
+    settings = SweepSettings.parse(argv, "sweep.py", __doc__)
+    gpus = choose_gpus(settings.gpus, settings.device)
+    parts = per_model(settings)
+    jobs = [job for part in parts for job in jobs_of(part)] if len(gpus) > 1 else []
+    failed = {job.model for some in in_turn(jobs) for job in launch(some, gpus)}
+    if gpus:
+        os.environ.update(one_gpu(gpus[0]))
+    from experiments.running import grid  # loads torch, which --help need not wait for, and which sees one GPU now
+
+    for part in parts:
+        own = [job.report for job in jobs if job.model == part.model_name]
+        if own and part.model_name not in failed:
+            grid.report_of(part, own)
+        else:
+            grid.sweep(part)
 
 
-def report_of(flags: argparse.Namespace, reports: Sequence[str]) -> None:
-    """Write and print the report of sweeps that were parts of this one, from theirs."""
-    folder = paths.results_dir(flags.results_dir)
-    parts = [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in reports]
-    show(flags, [summary for part in parts for summary in part])
+def in_turn(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The first job of each model, and then the others."""
+    first = list({job.model: job for job in reversed(jobs)}.values())
+    return [some for some in (first, [job for job in jobs if job not in first]) if some]
 
 
-def show(flags: argparse.Namespace, summaries: list[dict]) -> None:
-    """Write the report and print its table."""
-    table = markdown(summaries, [variant.label for variant in rows(flags)])
-    path = write_report(flags, table, summaries)
-    print(table if flags.quiet else f"\n{table}")
-    print(f"\nreport: {path}")
+def per_model(settings: SweepSettings) -> list[SweepSettings]:
+    """A sweep of each model, with a report of its own where there are several."""
+    if settings.models is None:
+        return [settings.changed(gpus="none")]
+    several = len(settings.models) > 1
+    return [
+        settings.changed(
+            models=None,
+            gpus="none",
+            model_name=model,
+            report=f"{settings.report}_{Path(model).name}" if several else settings.report,
+        )
+        for model in settings.models
+    ]
 
 
-def rows(flags: argparse.Namespace) -> list[Variant]:
-    """What the table's rows are: the methods, or with ``--preset`` the variants of one."""
-    methods = method_names(flags.methods)
-    if flags.preset is None:
-        return plain(methods)
-    if len(methods) != 1:
-        raise UserError(f"--preset {flags.preset} varies one method; --methods names {len(methods)}")
-    return PRESETS[flags.preset](methods[0], read_hparams(flags, methods[0]))
+def jobs_of(settings: SweepSettings) -> list[Job]:
+    """Every data set and seed of one model's sweep as a process."""
+    return [_job(settings, data, seed) for data, seed in product(settings.datasets, settings.seeds)]
 
 
-def different(session: Session, grid: Iterable[tuple]) -> list[tuple]:
-    """The grid without runs that would draw the facts of an earlier one, because both ask for more than there are."""
-    found = {}
-    for data, seed, ((variant, own), settings) in grid:
-        count = min(own.unlearn_num, most_facts(session.dataset(data).records))
-        found.setdefault((data, seed, variant.label, count), (data, seed, ((variant, own), settings)))
-    return list(found.values())
-
-
-def with_flags(flags: argparse.Namespace, variant: Variant) -> argparse.Namespace:
-    """The command line as the variant has it."""
-    return argparse.Namespace(**vars(flags) | variant.flags)
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Command line → arguments."""
-    parser = Parser(prog="sweep.py", description=__doc__)
-    parser.add_argument("--methods", nargs="+", default=["ZeroUnlearn"], help=f"of {', '.join(METHODS)}; or all")
-    parser.add_argument(
-        "--datasets", nargs="+", default=["mcf", "zsre", "mquake"], help="names or files, as in evaluate.py"
-    )
-    parser.add_argument("--preset", choices=list(PRESETS), help="vary one method instead (the paper's ablations)")
-    parser.add_argument("--seeds", nargs="+", type=seed_number, default=[0, 1, 2], help="draws (default: 0 1 2)")
-    parser.add_argument(
-        "--report", help="name of the report's files in the results folder (default: table)", default="table"
-    )
-    add_model_flags(parser)
-    add_run_flags(parser)
-    return parser.parse_args(argv)
-
-
-def method_names(names: Sequence[str]) -> list[str]:
-    """Names as given, commas allowed; ``all`` stands for every method but BASE, which every table has."""
-    given = [name for text in names for name in text.split(",") if name]
-    every = [name for name in METHODS if name != "BASE"]
-    chosen = [name for one in given for name in (every if one == "all" else [one])]
-    unknown = [name for name in chosen if name not in METHODS]
-    if unknown or not chosen:
-        raise UserError(f"unknown method {', '.join(unknown) or given!r}; choose from {', '.join(METHODS)}, or all")
-    return list(dict.fromkeys(chosen))
-
-
-def write_report(flags: argparse.Namespace, table: str, summaries: list[dict]) -> Path:
-    """``<results_dir>/<report>.md`` for people and ``.json`` for programs."""
-    folder = paths.results_dir(flags.results_dir)
-    write_json(folder / f"{flags.report}.json", summaries)
-    path = folder / f"{flags.report}.md"
-    write_text(path, f"{table}\n")
-    return path
+def _job(settings: SweepSettings, data: str, seed: int) -> Job:
+    model = settings.model_name
+    whole = hashlib.sha256(f"{model}\n{data}".encode()).hexdigest()[:8]  # two paths may end alike
+    report = f".grid/{Path(model).name}_{Path(data).stem}_{seed}_{whole}"
+    own = settings.changed(datasets=(data,), seeds=(seed,), quiet=True, report=report)
+    return Job(model, report, (sys.executable, str(root() / "experiments" / "sweep.py"), *own.arguments()))
 
 
 if __name__ == "__main__":

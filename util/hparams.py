@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from util.errors import UserError
 
@@ -49,7 +50,7 @@ def _available(path: Path) -> str:
 
 
 def _complaints(error: ValidationError, cls: type[HParams]) -> str:
-    def one(problem: dict) -> str:
+    def one(problem: ErrorDetails) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if not key:
             return problem["msg"].removeprefix("Value error, ")

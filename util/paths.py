@@ -6,6 +6,8 @@ Resolved when called; nothing is created or remembered.
 import os
 from pathlib import Path
 
+from util.choices import WORLD
+
 Flag = str | os.PathLike | None
 
 
@@ -51,7 +53,7 @@ def model_dir(name: str, flag: Flag = None) -> Path | None:
     ZEROUNLEARN_MODELS), else `name` itself when it is a folder, else, where no parent was named, a folder of that name
     in models/, where get_model.py puts them.
     """
-    if name == "world":
+    if name == WORLD:
         return root() / "dsets" / "world" / "model"
     parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
     candidates = [Path(parent).expanduser() / name] if parent else []
@@ -64,5 +66,5 @@ def _is_gguf(place: Path) -> bool:
 
 
 def models_dir() -> Path:
-    """Where fetched models are put and looked for: <root>/models."""
-    return root() / "models"
+    """Where fetched models are put and looked for: <workplace>/models."""
+    return workplace() / "models"

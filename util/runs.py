@@ -1,44 +1,48 @@
-"""Runs that leave evidence: atomic files, run folders that appear when finished, provenance, command-line errors."""
+"""Scripts and what they leave: flags, one-line errors, atomic files, run folders that appear when finished, seconds.
+
+Nothing in here loads torch, so that ``--help`` and a mistyped flag answer at once.
+"""
 
 import argparse
 import glob
 import json
 import logging
 import os
-import platform
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
 
-import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
-from transformers.utils.logging import disable_progress_bar
 
 from util.errors import UserError
-from util.paths import root
+from util.files import atomically
 
-log = logging.getLogger("zerounlearn")
+OURS = ("zerounlearn", "baselines", "dsets", "experiments", "util")
+"""Names that this repository's loggers begin with."""
+
+stages = logging.getLogger("zerounlearn.stages")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are UserErrors, one line each, and which guesses no abbreviated flags."""
+    """An argument parser whose complaints are UserErrors, one line each, and which guesses no abbreviated flags.
+
+    Every script has ``--verbose``, which `cli` reads.
+    """
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self.add_argument("--verbose", action="store_true", help="also say what is read, fetched and left as it is")
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{self.prog}: {message} (--help lists the flags)")
 
 
-def cli(main: Callable[[list[str] | None], None]) -> None:
+def cli(main: Callable[[list[str] | None], object]) -> None:
     """Run a script's main: a UserError becomes one line on stderr and exit 2, an interruption exit 130.
 
     Every other exception is a bug and keeps its traceback (exit 1).
@@ -46,8 +50,11 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     # Offline it tells of each of six attempts, twice, before the one line that says what to do.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    stages.setLevel(logging.INFO)
+    if "--verbose" in sys.argv:
+        for name in OURS:
+            logging.getLogger(name).setLevel(logging.INFO)
     try:
-        disable_progress_bar()
         with logging_redirect_tqdm():
             main(None)
     except UserError as error:
@@ -59,11 +66,9 @@ def cli(main: Callable[[list[str] | None], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name beside it, then move it: it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a file in one move: it is whole or not there."""
+    with atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:
@@ -130,46 +135,17 @@ def finished_runs(parent: Path, stem: str) -> list[Path]:
     return sorted(path for path in parent.glob(f"{glob.escape(stem)}_run_*") if (path / "summary.json").is_file())
 
 
-def provenance(device: torch.device) -> dict[str, object]:
-    """Versions, commit and device."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "python": platform.python_version(),
-        "packages": {package: _version(package) for package in ("torch", "transformers", "numpy", "datasets")},
-        "commit": _commit(),
-        "device": {"type": str(device), "name": name, "threads": torch.get_num_threads()},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The repository's commit, ``-dirty`` appended when files differ from it; None outside a checkout."""
-    command = ["git", "-C", str(root()), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory held so far: that of the GPUs' allocators on CUDA, the process's resident set otherwise."""
-    if device.type == "cuda":
-        return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def shows_bars(quiet: bool) -> bool:
+    """Whether progress bars are drawn: not with ``--quiet``, and not into a file or a pipe, which they would fill."""
+    return not quiet and sys.stderr.isatty()
 
 
 class Stopwatch:
-    """Seconds per stage."""
+    """Seconds per stage. told: whether the end of each stage is a line of the log, where no bar shows its progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: bool = False) -> None:
         self.seconds: dict[str, float] = {}
+        self.told = told
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -178,4 +154,10 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add seconds that were measured elsewhere to a stage."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        if self.told:
+            stages.info("%s: %.1f s", name, seconds)

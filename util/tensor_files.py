@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,16 +9,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from util.files import atomically
+
 log = logging.getLogger("zerounlearn")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, object]) -> None:
-    """Write under a temporary name beside it, then move. header: anything that JSON holds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write them in one move. header: anything that JSON holds."""
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contents, temporary, {"header": json.dumps(header, sort_keys=True)})
-    os.replace(temporary, path)
+    with atomically(path) as temporary:
+        save_file(contents, temporary, {"header": json.dumps(header, sort_keys=True)})
 
 
 def read_tensors(

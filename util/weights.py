@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,7 +44,7 @@ class WeightEdits:
 
     original: dict[str, torch.Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    diagnostics: dict[str, object] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def remember(self, model: nn.Module, module_name: str) -> None:

@@ -22,8 +22,8 @@ def _new_weight(setting: Setting, problem: LayerProblem, hparams: HParams) -> to
     W, K, R, C = problem.W_OI, problem.K_IN, problem.R_ON, problem.C_II
     U = problem.U_ON if problem.U_ON is not None else W[:, :0]
     a, ridge = hparams.wiki_KKT_lam, hparams.regularization_lam
-    projection = {"b": hparams.forget_KKT_lam, "epsilon": hparams.epsilon, "projector": hparams.projector}
+    b, epsilon, projector = hparams.forget_KKT_lam, hparams.epsilon, hparams.projector
     if hparams.solver == "direct":
-        return solve_direct(W, K, R, U, C, a=a, ridge=ridge, **projection)
+        return solve_direct(W, K, R, U, C, a=a, b=b, ridge=ridge, epsilon=epsilon, projector=projector)
     factor = setting.kept((problem.name, checksums(W), a, ridge), lambda: factor_utility(W, C, a, ridge))
-    return solve(W, K, R, U, factor, **projection)
+    return solve(W, K, R, U, factor, b=b, epsilon=epsilon, projector=projector)

@@ -1,9 +1,9 @@
 """Downstream tasks of a session: what is asked for, checked before the model is loaded, and the model's scores."""
 
-import argparse
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -96,15 +96,16 @@ def _summary(results: dict) -> dict[str, float]:
     }
 
 
-def open_downstream(flags: argparse.Namespace) -> Downstream | None:
-    """What ``--downstream_*`` ask for; None with ``--downstream_eval_steps 0``.
+def open_downstream(
+    steps: int, data: str | None = None, wanted: Sequence[str] | None = None, limit: int | None = None
+) -> Downstream | None:
+    """What ``--downstream_eval_steps``, ``_data``, ``_tasks`` and ``_limit`` ask for; None where the steps are 0.
 
     Raises UserError for a file, rows or tasks that cannot be scored, for data that cannot be fetched, and without the
     harness.
     """
-    if not flags.downstream_eval_steps:
+    if not steps:
         return None
-    data, wanted = flags.downstream_data, flags.downstream_tasks
     local = None if data is None else read_rows(Path(data), wanted)
     if local is None and "nli" in (wanted or ()):
         raise UserError("--downstream_tasks nli: the hub has no such set; give its rows with --downstream_data, or rte")
@@ -113,10 +114,10 @@ def open_downstream(flags: argparse.Namespace) -> Downstream | None:
             "--downstream_eval_steps: the tasks come from lm-evaluation-harness, which is not installed; "
             "pip install -r requirements-extra.txt, or leave the flag at 0"
         )
-    return _load(local, wanted, flags.downstream_limit)
+    return _load(local, wanted, limit)
 
 
-def _load(local: LocalRows | None, wanted: list[str] | None, limit: int | None) -> Downstream:
+def _load(local: LocalRows | None, wanted: Sequence[str] | None, limit: int | None) -> Downstream:
     from experiments.downstream.definitions import hub_tasks, local_tasks
 
     if local:

@@ -19,6 +19,7 @@ from dsets import Record
 from experiments.measuring.metrics import accuracy, accuracy_of_groups
 from experiments.measuring.scoring import score_pairs
 from util.likelihood import Answered
+from util.tokens import adds_bos
 
 Item = tuple[str, str]
 """A text and the text of the one token that is right after it."""
@@ -47,7 +48,7 @@ def published_zsre(
     scores = score_pairs(model, asked, batch_tokens=batch_tokens, progress=progress, desc="published scorer")
 
     def right(pairs: Iterable[Answered | None]) -> list[bool]:
-        return [bool(pair) and scores[pair].correct[0] for pair in pairs]
+        return [pair is not None and scores[pair].correct[0] for pair in pairs]
 
     return {
         "published_efficacy": accuracy(map(right, own), "zsre"),
@@ -69,11 +70,6 @@ def locality_items(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str)
     ids = tokenizer(f" {answer}")["input_ids"]
     for i, token in enumerate(ids):
         yield prompt + tokenizer.decode(ids[:i]), tokenizer.decode([token])
-
-
-def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer puts BOS before a text by itself."""
-    return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
 
 
 def _pairs(tokenizer: PreTrainedTokenizerBase, items: Iterable[Item]) -> list[Answered | None]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from dsets import world
-from experiments.pretraining.model import EOS_ID, PretrainSettings
+from experiments.pretraining.model import EOS_ID
+from experiments.pretraining.settings import PretrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,8 @@ def epoch_batches(
     sequences = [Sequence(ids=ids, subjects=spans, masked=rng.random() < settings.masked) for ids, spans in rows]
     rng.shuffle(sequences)
     sequences.sort(key=lambda sequence: len(sequence.ids))
-    batches, batch = [], []
+    batches: list[list[Sequence]] = []
+    batch: list[Sequence] = []
     for sequence in sequences:
         if batch and (len(batch) + 1) * len(sequence.ids) > settings.batch_tokens:
             batches.append(batch)

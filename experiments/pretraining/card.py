@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from experiments.pretraining.model import PretrainSettings
+from experiments.pretraining.settings import PretrainSettings
 
 CARD = """# The embedded model
 

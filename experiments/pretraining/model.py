@@ -1,44 +1,18 @@
-"""The embedded model before and after training: settings, tokenizer, fresh weights, the final scale, its folder."""
+"""The embedded model before and after training: tokenizer, fresh weights, the final scale, its folder."""
 
 import json
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from experiments.pretraining.settings import PretrainSettings
+
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainSettings:
-    """Everything that determines the weights.
-
-    batch_tokens: padded tokens per step. constant: share of the steps at full learning rates, before they fall
-    linearly to zero. border: first layer that may read a subject from behind it. masked: share of the sequences
-    trained under the subject mask. world_scale: share of the world's people and things (see make_world).
-    """
-
-    seed: int = 0
-    steps: int = 2000
-    batch_tokens: int = 4096
-    hidden: int = 512
-    layers: int = 4
-    intermediate: int = 640
-    heads: int = 8
-    kv_heads: int = 2
-    vocab: int = 1536
-    matrix_lr: float = 0.02
-    other_lr: float = 2e-3
-    weight_decay: float = 0.05
-    constant: float = 0.5
-    border: int = 2
-    masked: float = 0.85
-    world_scale: float = 1.0
 
 
 def train_tokenizer(texts: list[str], vocab: int) -> PreTrainedTokenizerFast:

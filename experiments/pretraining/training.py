@@ -1,7 +1,6 @@
 """The training loop of the embedded model: loss, optimisers, and a state file to go on from."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,8 +16,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dsets import world
 from experiments.pretraining.batches import Sequence, epoch_batches, subject_masks
-from experiments.pretraining.model import PAD_ID, PretrainSettings, new_model
+from experiments.pretraining.model import PAD_ID, new_model
+from experiments.pretraining.settings import PretrainSettings
 from util.errors import UserError
+from util.files import atomically
 
 
 def loss_of(model: LlamaForCausalLM, batch: list[Sequence], border: int, device: torch.device) -> Tensor:
@@ -71,10 +72,8 @@ def save_state(path: Path, model: LlamaForCausalLM, parts: dict, run: dict[str, 
     for part, optimizer in parts.items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{part}/{index}/{key}": value.clone() for key, value in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary, metadata=run | {"progress": json.dumps(asdict(progress))})
-    os.replace(temporary, path)
+    with atomically(path) as temporary:
+        save_file(tensors, temporary, metadata=run | {"progress": json.dumps(asdict(progress))})
 
 
 def load_state(path: Path, model: LlamaForCausalLM, parts: dict, run: dict[str, str]) -> Progress:
@@ -123,7 +122,9 @@ def train(
     progress = load_state(state_path, model, parts, run) if state_path.exists() else Progress()
     started = time.perf_counter() - progress.seconds
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
-    with tqdm(total=settings.steps, initial=progress.step, desc="training", unit="step", mininterval=2.0) as bar:
+    with tqdm(
+        total=settings.steps, initial=progress.step, desc="training", unit="step", mininterval=2.0, disable=None
+    ) as bar:
         for step, batch in _steps(settings, tokenizer, known, progress.step, last):
             loss = loss_of(model, batch, settings.border, device)
             loss.backward()

@@ -11,25 +11,19 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dsets import Dataset, Record
-from dsets.corpus import Corpus
+from dsets.record import relation
 from dsets.splits import Draw
 from experiments.measuring.measure import forgotten_neighbors
-from experiments.running.arguments import Stem
+from experiments.measuring.metrics import constant_answer
+from experiments.measuring.perplexity import PerplexityText
+from experiments.running.identity import Identity
+from experiments.running.once import Made
 from experiments.running.session import Session
 from util import paths
-from util.hparams import HParams
-from util.runs import peak_memory_bytes, provenance, run_folder, write_json, write_jsonl
+from util.provenance import provenance
+from util.runs import run_folder, write_json, write_jsonl
 
-STAGES = ("load", "statistics", "targets", "solve", "evaluate", "total")
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one run is about."""
-
-    alg_name: str
-    ds_name: str
-    seed: int
+STAGES = ("load", "statistics", "keys", "targets", "solve", "evaluate", "total")
 
 
 @dataclass(frozen=True)
@@ -44,49 +38,62 @@ class Step:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything known about a run once it has ended. corpus: of the statistics, where the method has them."""
+    """Everything known about a run once it has ended.
+
+    options: what the method was given. shared: name → what runs of one process share, None where this one needs none.
+    own_peak: whether `peak_memory` is this run's alone, and not that of the process so far.
+    """
 
     session: Session
-    task: Task
-    stem: Stem
-    hparams: HParams
+    identity: Identity
     dataset: Dataset
-    corpus: Corpus | None
+    text: PerplexityText
     facts: Draw
     options: dict
+    shared: dict[str, Made | None]
     base: dict
     steps: list[Step]
     seconds: dict[str, float]
+    peak_memory: int
+    own_peak: bool
 
     def summary(self) -> dict[str, object]:
         """summary.json: all but ``seconds`` and ``peak_memory_bytes`` is the same for the same seed.
 
-        After a step that left the finite numbers ``unlearned`` has no values, after another collapse none of downstream
-        tasks that were not due. ``collapse`` says at which step, and why.
+        n: how many facts each percentage is over. chance: what Eff would be, and Gen over paraphrases, if every prompt
+        got its relation's most frequent answer. After a step that left the finite numbers ``unlearned`` has no values,
+        after another collapse none of downstream tasks that were not due. ``collapse`` says at which step, and why.
         """
-        last = self.steps[-1]
+        last, settings = self.steps[-1], self.identity.settings
         after = dict.fromkeys(self.base["summary"]) | (last.scores["summary"] if last.scores else {})
+        chance = constant_answer(
+            ((relation(record), record.target_true) for record in self.dataset.records),
+            ((relation(record), record.target_true) for record in self.facts.forget),
+        )
         collapse = {"step": len(self.steps), "facts": last.facts, "reason": last.collapse} if last.collapse else None
         return {
-            "alg_name": self.task.alg_name,
-            "model_name": self.stem.model_name,
-            "ds_name": self.stem.ds_name,
-            "seed": self.stem.seed,
+            "alg_name": settings.alg_name,
+            "model_name": settings.model_name,
+            "ds_name": settings.ds_name,
+            "seed": settings.seed,
             "unlearn_num": len(self.facts.forget),
             "retain_num": len(self.facts.retain),
-            "ppl_text": self.session.text(self.corpus).kind,
+            "ppl_text": self.text.kind,
+            "n": counted(self.base, self.facts, self.dataset.metric),
+            "chance": chance,
             "base": finite(self.base["summary"]),
             "unlearned": finite(after),
             "collapse": collapse,
             "seconds": {stage: self.seconds.get(stage, 0.0) for stage in STAGES},
-            "peak_memory_bytes": peak_memory_bytes(self.session.model.device),
+            "peak_memory_bytes": self.peak_memory,
         }
 
     def write(self) -> Path:
         """Write the run folder and return it; it appears complete or not at all."""
-        parent = paths.results_dir(self.session.flags.results_dir) / self.task.alg_name
-        with run_folder(parent, str(self.stem)) as claim:
-            write_json(claim.partial / "params.json", self.hparams.model_dump())
+        settings = self.identity.settings
+        parent = paths.results_dir(settings.results_dir) / settings.alg_name
+        with run_folder(parent, settings.stem) as claim:
+            write_json(claim.partial / "params.json", self.identity.hparams.model_dump())
             write_json(claim.partial / "run.json", self._provenance())
             write_jsonl(claim.partial / "forget.jsonl", self._facts("forget", self.facts.forget))
             write_jsonl(claim.partial / "retain.jsonl", self._facts("retain", self.facts.retain))
@@ -94,16 +101,17 @@ class Report:
             if self.session.downstream:
                 write_jsonl(claim.partial / "downstream.jsonl", self._downstream())
             write_json(claim.partial / "summary.json", self.summary())
+        assert claim.final is not None, "the block has ended well"
         return claim.final
 
     def _provenance(self) -> dict[str, object]:
         session, moments = self.session, self.options["moments"]
         return {
-            "arguments": vars(session.flags) | vars(self.task),
+            "identity": self.identity.record(),
+            "arguments": self.identity.settings.model_dump(mode="json"),
             "command": sys.argv,
             **provenance(session.model.device),
-            "hashes": session.hashes(self.dataset, self.corpus),
-            "ppl_text": session.text_identity(self.corpus),
+            "hashes": dict(self.identity.hashes),
             "data": {
                 "path": str(self.dataset.path) if self.dataset.path else None,
                 "bytes": self.dataset.size,
@@ -118,10 +126,12 @@ class Report:
             "context_templates": self.options["context_templates"],
             "case_ids": {
                 name: [record.case_id for record in getattr(self.facts, name)]
-                for name in ("forget", "retain", "same_subject")
+                for name in ("forget", "retain", "same_subject", "training")
             },
+            "shared": {name: made.record() if made else None for name, made in self.shared.items()},
             "seconds": self.seconds,
-            "peak_memory_bytes": peak_memory_bytes(session.model.device),
+            "peak_memory_bytes": self.peak_memory,
+            "peak_memory_of": "this run" if self.own_peak else "the process up to the end of this run",
         }
 
     def _facts(self, name: str, records: list[Record]) -> Iterator[dict]:
@@ -155,6 +165,20 @@ class Report:
                 "diagnostics": step.diagnostics,
                 "collapse": step.collapse,
             }
+
+
+def counted(scores: dict, facts: Draw, metric: str) -> dict[str, int]:
+    """How many facts the percentages of Eff, Gen, Spe and retain are over (mquake's Gen: multi-hop cases)."""
+    forget, retain = scores["forget"], len(scores["retain"])
+    spoken = metric == "mquake"
+    cases = {record.multihop.case_id for record in facts.forget if record.multihop}
+    said = 0 if scores["summary"]["generalization"] is None else len(cases)
+    return {
+        "efficacy": len(forget),
+        "generalization": said if spoken else sum(bool(fact["generalization"]) for fact in forget),
+        "specificity": retain if spoken else sum(bool(fact["specificity"]) for fact in forget),
+        "retain": retain,
+    }
 
 
 def finite(values: dict[str, float | None]) -> dict[str, float | None]:

@@ -1,133 +1,149 @@
 """One run on a loaded model: draw, Base, edit, score, undo, write."""
 
-import argparse
 import json
 import logging
-import os
-import random
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from baselines.registry import method
-from dsets import Dataset, Record
 from dsets.splits import Draw, draw, pools, share_to_count
-from experiments.running.arguments import Stem
-from experiments.running.record import Report, Step, Task
-from experiments.running.session import Session, broken_numbers, hparams_path
+from experiments.running.identity import key
+from experiments.running.measurer import Measurer, broken_numbers
+from experiments.running.once import Made
+from experiments.running.record import Report, Step
+from experiments.running.session import Session
+from experiments.running.settings import RunSettings
 from util import paths
 from util.editing.layers import check_layers
 from util.errors import UserError
-from util.hparams import HParams, LayerHParams, TargetHParams
-from util.runs import Stopwatch, check_writable, finished_runs
+from util.files import atomically
+from util.hparams import HParams, LayerHParams, MomentHParams, TargetHParams
+from util.provenance import peak_memory_bytes, reset_peak_memory
+from util.request import Request
+from util.runs import Stopwatch, check_writable, finished_runs, stages
 from util.weights import WeightEdits
 
 log = logging.getLogger("zerounlearn")
 
-DECIDING = ("neutral_target", "ppl", "num_edits", "eval_retain", "skip_generation_tests", "dataset_size_limit", "dtype")
-DECIDING += ("downstream_eval_steps", "mom2_tolerance", "compat")
-"""Flags beside the task's own that change a run's numbers."""
-
 COLLAPSED_PPL = 1000
 """A perplexity above this, and above ten times Base, is a model that has collapsed."""
 
-
-def stem_of(session: Session, task: Task) -> Stem:
-    """The run folder's name; resolves ``--ratio``. Raises UserError for a data set that cannot be read."""
-    flags, count = session.flags, session.flags.unlearn_num
-    if flags.ratio_or_num == "ratio":
-        count = share_to_count(flags.ratio, len(pools(session.dataset(task.ds_name).records)[1]))
-    return Stem(flags.model_name, task.ds_name, task.seed, count, flags.retain_num)
+Edit = Callable[[Sequence[Request], WeightEdits | None], WeightEdits]
+"""(requests of one step, edits of the steps before) → edits."""
 
 
-def finished(session: Session, task: Task, hparams: HParams) -> Path | None:
-    """The newest finished run folder with the numbers that a new run would have; None if there is none."""
-    parent = paths.results_dir(session.flags.results_dir) / task.alg_name
-    corpus = session.corpus(hparams) if hparams.needs_moments else None
-    hashes = session.hashes(session.dataset(task.ds_name), corpus)
-    for folder in reversed(finished_runs(parent, str(stem_of(session, task)))):
-        evidence = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        same = [
-            json.loads((folder / "params.json").read_text(encoding="utf-8")) == hparams.model_dump(mode="json"),
-            evidence["hashes"] == hashes,
-            evidence["ppl_text"] == session.text_identity(corpus),
-            all(evidence["arguments"].get(key) == getattr(session.flags, key) for key in DECIDING),
-            (evidence.get("downstream") or {}).get("identity") == session.downstream_identity,
-        ]
-        if all(same):
+def resolved(session: Session, settings: RunSettings) -> RunSettings:
+    """The settings with ``--ratio`` as a number of facts. Raises UserError for a data set that cannot be read."""
+    if settings.ratio_or_num == "num":
+        return settings
+    pool = pools(session.dataset(settings.ds_name).records)[1]
+    return settings.changed(unlearn_num=share_to_count(settings.ratio, len(pool)))
+
+
+def finished(measurer: Measurer, settings: RunSettings, hparams: HParams) -> Path | None:
+    """The newest finished run folder of the same identity; None if there is none."""
+    settings = resolved(measurer.session, settings)
+    wanted = key(measurer.identity(settings, hparams).run())
+    parent = paths.results_dir(settings.results_dir) / settings.alg_name
+    for folder in reversed(finished_runs(parent, settings.stem)):
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if run.get("identity", {}).get("run") == wanted:
             return folder
     return None
 
 
-def read_summary(folder: Path) -> dict:
-    """summary.json of a run folder."""
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-
-
-def read_hparams(flags: argparse.Namespace, alg_name: str) -> HParams:
-    """The method's hparams, with ``--edit_layer_nums`` applied."""
-    hparams = method(alg_name).HParams.from_json(hparams_path(flags, alg_name))
-    wanted = flags.edit_layer_nums
-    if wanted is None or not isinstance(hparams, LayerHParams):
-        return hparams
-    if wanted > len(hparams.layers):
-        raise UserError(
-            f"--edit_layer_nums {wanted}: {hparams_path(flags, alg_name)} has {len(hparams.layers)} layer(s)"
-        )
-    return hparams.model_copy(update={"layers": hparams.layers[-wanted:]})
-
-
-def run(session: Session, task: Task, hparams: HParams, save_model: Path | None = None) -> Path:
+def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model: Path | None = None) -> Path:
     """Do one run and return its folder. The model is as before when this returns or raises.
 
     Base is scored first, then the requests are handed over (``--num_edits k``: in steps of k, scored after each), then
     the run is written. A step that leaves the finite numbers, or a perplexity that explodes, ends it as a collapse.
+    What other runs of the process share (loading, statistics, templates, Base) counts in every run's seconds, whoever
+    waited for it; run.json says who did.
     """
-    watch, flags = Stopwatch(), session.flags
+    session = measurer.session
+    settings = resolved(session, settings)
+    watch = Stopwatch(told=not settings.quiet and not settings.progress)
+    if watch.told:
+        stages.info("%s, %s, seed %d", settings.alg_name, settings.ds_name, settings.seed)
+    own_peak = reset_peak_memory(session.model.device)
     with watch.stage("total"):
-        stem, dataset = stem_of(session, task), session.dataset(task.ds_name)
-        facts = draw(dataset.records, stem.unlearn_num, stem.retain_num, task.seed)
+        identity, dataset = measurer.identity(settings, hparams), session.dataset(settings.ds_name)
+        facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed)
         for warning in facts.warnings:
-            log.warning("%s: %s", task.ds_name, warning)
+            log.warning("%s: %s", settings.ds_name, warning)
         if isinstance(hparams, LayerHParams):
             check_layers(session.model, hparams)
-        with watch.stage("statistics"):
-            options = _method_options(session, task, hparams, dataset, facts)
-            corpus = session.corpus(hparams) if hparams.needs_moments else None
-        with watch.stage("evaluate"):
-            base = session.base(dataset, facts, corpus, retain=flags.eval_retain)
+        moments = session.moments(hparams) if isinstance(hparams, MomentHParams) else None
+        templates = session.templates(settings.seed) if isinstance(hparams, TargetHParams) else None
+        text = measurer.text(settings, session.corpus(hparams))
+        base = measurer.base(identity, dataset, facts, text)
+        shared = {"statistics": moments, "context_templates": templates, "base": base}
+        for name, made in shared.items():
+            _count(watch, "evaluate" if name == "base" else "statistics", made)
+        options = {
+            "moments": moments.value if moments else None,
+            "context_templates": templates.value if templates else None,
+            "retain_requests": [record.request() for record in facts.training],
+            "seed": settings.seed,
+            "batch_tokens": session.batch_tokens,
+            "progress": settings.progress,
+        }
+
+        def edit(requests: Sequence[Request], previous: WeightEdits | None) -> WeightEdits:
+            apply = method(settings.alg_name).apply_to_model
+            edits = apply(session.model, session.tokenizer, requests, hparams, previous=previous, **options)
+            for stage, seconds in edits.seconds.items():
+                watch.add(stage, seconds)
+            return edits
 
         def scored(downstream: bool) -> dict:
             session.release()
             with watch.stage("evaluate"):
-                return session.measured(dataset, facts, corpus, retain=flags.eval_retain, downstream=downstream)
+                return measurer.scores(settings, dataset, facts, text, downstream=downstream)
 
-        steps = list(_forget(session, task, hparams, facts, options, watch, base, scored, save_model))
+        steps = list(_forget(session, settings, facts, edit, scored, base.value["summary"], save_model))
     watch.seconds["load"] = session.seconds_load
     watch.seconds["total"] += session.seconds_load
-    return Report(session, task, stem, hparams, dataset, corpus, facts, options, base, steps, watch.seconds).write()
+    peak = peak_memory_bytes(session.model.device)
+    return Report(
+        session, identity, dataset, text, facts, options, shared, base.value, steps, watch.seconds, peak, own_peak
+    ).write()
 
 
-def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, base: dict, scored, save_model):
+def _count(watch: Stopwatch, stage: str, made: Made | None) -> None:
+    """Add what a shared value cost to its stage, and to the total where another run of the process waited for it."""
+    if made is None:
+        return
+    watch.add(stage, made.seconds)
+    if made.origin == "an earlier run of this process":
+        watch.seconds["total"] = watch.seconds.get("total", 0.0) + made.seconds
+
+
+def _forget(
+    session: Session,
+    settings: RunSettings,
+    facts: Draw,
+    edit: Edit,
+    scored: Callable[[bool], dict],
+    base: dict,
+    save_model: Path | None,
+) -> Iterator[Step]:
     """Hand the requests over step by step; yields a Step each. All edits are undone at the end, whatever happens."""
-    requests = [record.request(session.flags.neutral_target) for record in facts.forget]
-    size = session.flags.num_edits or len(requests)
+    requests = [record.request(settings.neutral_target) for record in facts.forget]
+    size = settings.num_edits or len(requests)
     whole = WeightEdits()  # of all steps: one copy of each changed weight, and the keys written so far
     try:
         for start in range(0, len(requests), size):
-            chunk = requests[start : start + size]
+            chunk, previous = requests[start : start + size], whole if start else None
             try:
-                edits = method(task.alg_name).apply_to_model(
-                    session.model, session.tokenizer, chunk, hparams, previous=whole, **options
-                )
+                edits = edit(chunk, previous)
             except FloatingPointError as error:
                 yield Step(start + len(chunk), None, {}, str(error))
                 return
             whole.extend(edits)
-            for stage, seconds in edits.seconds.items():
-                watch.seconds[stage] = watch.seconds.get(stage, 0.0) + seconds
-            scores = scored(downstream_due(session.flags, start // size + 1, start + size >= len(requests)))
-            reason = broken_off(edits) or broken_numbers(scores) or exploded(base["summary"], scores["summary"])
+            last = start + size >= len(requests)
+            scores = scored(downstream_due(settings.downstream_eval_steps, start // size + 1, last))
+            reason = broken_off(edits) or broken_numbers(scores) or exploded(base, scores["summary"])
             yield Step(start + len(chunk), scores, edits.diagnostics, reason)
             if reason:
                 return
@@ -140,9 +156,8 @@ def _forget(session, task: Task, hparams, facts: Draw, options: dict, watch, bas
             log.warning("the model is not saved to %s: the run did not get to its end", save_model)
 
 
-def downstream_due(flags: argparse.Namespace, step: int, last: bool) -> bool:
-    """Whether the downstream tasks are scored after that step (counted from 1): every n-th, and the last."""
-    every = flags.downstream_eval_steps
+def downstream_due(every: int, step: int, last: bool) -> bool:
+    """Whether the downstream tasks are scored after that step (counted from 1): every n-th, and the last; 0: never."""
     return every > 0 and (last or step % every == 0)
 
 
@@ -164,13 +179,9 @@ def exploded(base: dict, after: dict) -> str | None:
 
 def save(session: Session, folder: Path) -> None:
     """Write the model as it is, with its tokenizer; the folder appears when it is complete."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
+    with atomically(folder) as temporary:
         session.model.save_pretrained(temporary)
         session.tokenizer.save_pretrained(temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_save(folder: Path) -> Path:
@@ -179,28 +190,3 @@ def check_save(folder: Path) -> Path:
         raise UserError(f"--save_model {folder} exists and is not an empty folder; name a new one")
     check_writable(folder.parent, "--save_model")
     return folder
-
-
-def _method_options(session: Session, task: Task, hparams: HParams, dataset: Dataset, facts: Draw) -> dict[str, object]:
-    return {
-        "moments": session.moments(hparams) if hparams.needs_moments else None,
-        "context_templates": session.templates(task.seed) if isinstance(hparams, TargetHParams) else None,
-        "retain_requests": [record.request() for record in _spare(dataset.records, facts, task.seed)],
-        "seed": task.seed,
-        "batch_tokens": session.batch_tokens,
-        "progress": session.progress,
-    }
-
-
-def _spare(records: Sequence[Record], facts: Draw, seed: int) -> list[Record]:
-    """Retain-pool facts for methods that train on some: as many as are forgotten, others than those that are scored.
-
-    Where the draw took the whole pool, scored ones, with a warning.
-    """
-    taken = {id(record) for record in facts.retain}
-    subjects = {record.subject for record in facts.forget}
-    spare = [r for r in pools(records)[0] if id(r) not in taken and r.subject not in subjects]
-    if not spare:
-        log.info("the retain sample is the whole retain pool; methods that train on retain facts train on scored ones")
-        spare = facts.retain
-    return random.Random(seed).sample(spare, min(len(spare), len(facts.forget)))

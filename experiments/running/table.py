@@ -44,7 +44,8 @@ PPL_SHOWN = 1000
 def cell(key: str, values: Sequence[float | None]) -> str:
     """Mean ± deviation with two decimals (one seed: the value alone); ``>1000`` for such a PPL; – where none is.
 
-    Seeds without a value (None) do not count; a seed whose value broke (NaN) breaks the mean.
+    Seeds without a value (None) do not count, and ``(n=…)`` says how many do; one alone has no deviation. A seed whose
+    value broke (NaN) breaks the mean.
     """
     if math.inf in values:
         return f">{PPL_SHOWN}"
@@ -55,7 +56,9 @@ def cell(key: str, values: Sequence[float | None]) -> str:
     mean, deviation = found
     if key == "ppl" and mean > PPL_SHOWN:
         return f">{PPL_SHOWN}"
-    return f"{mean:.2f} ± {deviation:.2f}" if len(values) > 1 else f"{mean:.2f}"
+    count = sum(value is not None for value in values)
+    text = f"{mean:.2f} ± {deviation:.2f}" if count > 1 else f"{mean:.2f}"
+    return text if count == len(values) else f"{text} (n={count})"
 
 
 def rows_of(
@@ -81,23 +84,35 @@ def _after(run: dict, key: str) -> float | None:
 
 
 def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
-    """One block per (model, data set, number of facts, text of the PPL), in the order of the summaries, in Markdown.
+    """One block per (model, data set, number of facts, text of the PPL, Base), in the summaries' order, in Markdown.
 
+    Blocks that differ in Base alone (other weights, facts to watch, code) have the beginning of its key in the title.
     Where a run of the block measured something of MORE, a second table has those columns.
     labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
     """
-    blocks = []
+    blocks, keys = [], [key[:-1] for key in dict.fromkeys(map(_block, summaries))]
     for key in dict.fromkeys(map(_block, summaries)):
         chosen = [summary for summary in summaries if _block(summary) == key]
         seeds = len({summary["seed"] for summary in chosen})
         title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
         title += f", PPL on {key[3]}" if key[3] not in (None, "none") else ""
+        title += _counts(chosen)
+        title += f", Base {key[4][:8]}" if key[4] and keys.count(key[:-1]) > 1 else ""
         measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
         tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
         blocks.append("\n\n".join([title, *tables]))
     if any(summary.get("collapse") for summary in summaries):
         blocks.append("† collapsed: see `collapse` in the run's summary.json.")
     return "\n\n".join(blocks)
+
+
+def _counts(summaries: Sequence[dict]) -> str:
+    """Over how many facts Gen is, where not all have paraphrases, and how many answers are right by chance: by always
+    giving the relation's most frequent one."""
+    fewest = min((summary["n"]["generalization"] for summary in summaries if "n" in summary), default=0)
+    text = f", Gen over {fewest}" if 0 < fewest < summaries[0]["unlearn_num"] else ""
+    found = [summary["chance"] for summary in summaries if summary.get("chance") is not None]
+    return text + (f", right by chance {sum(found) / len(found):.2f}" if found else "")
 
 
 def _has(summary: dict, key: str) -> bool:
@@ -111,8 +126,9 @@ def _table(summaries: Sequence[dict], labels: Sequence[str], columns: dict[str, 
     )
 
 
-def _block(summary: dict) -> tuple[str, str, int, str | None]:
-    return summary["model_name"], summary["ds_name"], summary["unlearn_num"], summary.get("ppl_text")
+def _block(summary: dict) -> tuple[str, str, int, str | None, str | None]:
+    named = summary["model_name"], summary["ds_name"], summary["unlearn_num"]
+    return *named, summary.get("ppl_text"), summary.get("block")
 
 
 def _count(number: int, what: str) -> str:

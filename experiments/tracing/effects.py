@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from experiments.tracing.restoring import ATTENTION, MLP, STATE, Traced
+from experiments.tracing.pieces import ATTENTION, MLP, STATE
+from experiments.tracing.restoring import Traced
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST
 
 
@@ -46,7 +47,9 @@ def suggested_layers(effects: dict[str, dict[str, dict | None]]) -> tuple[list[i
     states', else the attention's.
     """
     kind = next(kind for kind in (MLP, STATE, ATTENTION) if kind in effects)
-    effect_L = torch.tensor(effects[kind][SUBJECT_LAST]["effect"])
+    read = effects[kind][SUBJECT_LAST]
+    assert read is not None, "every fact has a subject"
+    effect_L = torch.tensor(read["effect"])
     count = how_many_layers(len(effect_L))
     first = int(effect_L.unfold(0, count, 1).sum(1).argmax())
     return list(range(first, first + count)), kind

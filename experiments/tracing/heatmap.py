@@ -1,9 +1,9 @@
 """The heat map of a causal trace."""
 
-import os
 from pathlib import Path
 
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST
+from util.files import atomically
 
 TITLES = {"state": "one hidden state", "mlp": "MLPs", "attention": "attention"}
 MOST_NUMBERS = 12
@@ -36,10 +36,8 @@ def draw(report: dict, path: Path) -> None:
             _write_numbers(panel, rows, most / 2)
     figure.colorbar(image, ax=list(panels), label="indirect effect, %")
     figure.suptitle(f"{Path(report['model_name']).name}: what restores the answer, {report['facts']} known facts")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, dpi=150, format="png")
-    os.replace(temporary, path)
+    with atomically(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
 
 
 def _percent(values: dict | None, layers: int) -> list[float]:

@@ -20,14 +20,12 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from experiments.tracing.pieces import ATTENTION, STATE
 from experiments.tracing.traced_facts import KnownFact
 from util.batching import counted_once, in_batches
 from util.hooks import by_row, capture, frozen, patch, replaced
 from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
-
-STATE, MLP, ATTENTION = KINDS = ("state", "mlp", "attention")
-"""What is put back: a layer's whole output, or what the MLPs or the attention of a window of layers add."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +229,7 @@ class _Tracer:
 def _modules(model: PreTrainedModel, kind: str) -> Sequence[nn.Module]:
     """Per layer, the module whose output is put back; an MLP's is its down-projection's."""
     if kind == STATE:
-        return decoder_layers(model)
+        return list(decoder_layers(model))
     if kind == ATTENTION:
         return attention_modules(model)
     template = module_names(model)["rewrite_module_tmp"]

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dsets import download, load
-from dsets.download import HOST_VARIABLE, Upstream, fetch
+from dsets.download import HOST_VARIABLE, Upstream
 from tests.dsets import made_rows as rows
 from util.errors import UserError
 
@@ -203,15 +203,6 @@ def test_wrong_content_does_not_stay(server, tmp_path, content, complaint):
     with pytest.raises(UserError, match="gives something else") as error:
         load("mcf", tmp_path)
     assert complaint in str(error.value) and names(tmp_path) == []
-
-
-def test_known_hash_is_checked(server, tmp_path):
-    good = Upstream(file_name=NAME, base="unused", sha256=hashlib.sha256(CONTENT).hexdigest())
-    bad = Upstream(file_name=NAME, base="unused", sha256="0" * 64)
-    with pytest.raises(UserError, match="has sha256 .*, not 000"):
-        fetch(bad, tmp_path, len)
-    assert names(tmp_path) == []
-    assert fetch(good, tmp_path, len) == tmp_path / NAME and whole(tmp_path)
 
 
 def test_another_number_of_records_is_told(server, tmp_path, caplog):

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from dsets import load
-from dsets.mquake import REPEATED
 from dsets.record import Probe
+from dsets.schemas.mquake import REPEATED
 from tests.dsets import made_rows as rows
 from tests.dsets.made_rows import SCHEMAS, changed, written
 from util.errors import UserError
@@ -21,7 +21,6 @@ def test_counterfact_row_becomes_a_record(tmp_path):
     assert record.paraphrases == ("Danielle Darrieux, a native",)
     assert record.neighborhood[1] == Probe(prompt="Montesquieu spoke", answer="French")
     assert record.generation_prompts == ("Danielle Darrieux grew up in",)
-    assert record.attribute_prompts == ("J.R.R. Tolkien's mother tongue is",)
     assert dataset.skipped == {} and dataset.notes == {}
 
 
@@ -68,7 +67,6 @@ def test_mquake_case_is_flattened_and_facts_come_once(tmp_path):
     )
     case = first.multihop
     assert (case.case_id, len(case.questions), case.answers) == (7, 2, ("Chile", "Republic of Chile"))
-    assert [hop.cloze for hop in case.single_hops] == ["Cleo is married to", "Ben is a citizen of"]
     assert dataset.records[2].multihop.case_id == 8
 
 
@@ -77,7 +75,6 @@ def test_mquake_does_without_what_real_cases_lack(tmp_path):
     row = changed(row, "requested_rewrite.0.target_new", drop=True)
     record = load(written(tmp_path, [row])).records[0]
     assert record.multihop.answers == ("Chile",)
-    assert record.multihop.single_hops == ()
     assert record.target_new is None
 
 
@@ -170,7 +167,7 @@ def test_nothing_usable_is_an_error(tmp_path):
 
 
 def test_a_file_whose_prompts_all_lack_the_place_says_how_to_mark_it(tmp_path):
-    path = written(tmp_path, [rows.fact(name) | {"prompt": f"{name} speaks"} for name in ("Ann", "Ben")])
+    path = written(tmp_path, [rows.fact(name) | {"prompt": "She speaks"} for name in ("Ann", "Ben")])
     with pytest.raises(UserError, match=r"no usable record: .*write '\{\}' where it stands\) \(2\)") as error:
         load(path)
     assert path in str(error.value)
@@ -188,6 +185,13 @@ BROKEN = [
     ("mquake", "requested_rewrite", ["x"], "it must be an object"),
     ("facts", "neighborhood", [{"prompt": "x", "answer": ""}], "has an empty prompt or answer"),
     ("facts", "neighborhood", [{"prompt": "x"}], "is missing"),
+    ("zsre", "loc", ["one", "two"], "has not one text for each of 'loc'"),
+    ("zsre", "rephrase", ["one", 2], "it must be a string"),
+    ("easyedit", "locality_ground_truth", ["French"], "has not one text for each of 'locality_prompt'"),
+    ("easyedit", "case_id", [], "it must be a whole number or a string"),
+    ("knowedit", "ground_truth", [[5]], "begins with 5; it must be a string"),
+    ("knowedit", "locality.Relation_Specificity", "x", "it must be a list"),
+    ("question", "perturbed_answer", [1], "it must be a string"),
 ]
 
 
@@ -204,9 +208,13 @@ def test_broken_record_names_file_record_and_field(tmp_path, schema, field, valu
 
 REQUIRED = {
     "counterfact": ["case_id", "requested_rewrite", "requested_rewrite.subject", "paraphrase_prompts"],
-    "zsre": ["subject", "src", "rephrase", "answers", "alt", "loc", "loc_ans"],
+    "zsre": ["subject", "src", "rephrase", "answers", "loc", "loc_ans"],
     "mquake": ["case_id", "requested_rewrite", "requested_rewrite.0.target_true", "questions", "answer"],
     "facts": ["prompt", "subject", "target_true"],
+    "easyedit": ["prompt", "subject"],
+    "knowedit": ["prompt", "subject", "locality.Relation_Specificity.0.ground_truth"],
+    "tracing": ["relation", "subject", "target_true", "target_false"],
+    "question": ["question", "answer"],
 }
 
 

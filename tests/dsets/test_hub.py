@@ -6,7 +6,7 @@ import multiprocessing
 import datasets
 import pytest
 
-from dsets import files, hub
+from dsets import hub
 from dsets.corpus import load_corpus
 from util.errors import UserError
 
@@ -182,20 +182,6 @@ def test_processes_fetch_once_together(data):
     assert all(documents == (TEXTS * 40)[:300][1::2] for documents, _ in found)
     assert sum(asked for _, asked in found) == 1
     assert [path.suffix for path in (data / "corpora").iterdir()] == [".jsonl"]
-
-
-def test_who_waits_for_another_process_is_told(data, monkeypatch, caplog):
-    real = files.fcntl.flock
-
-    def held(file, how):
-        if how & files.fcntl.LOCK_NB:
-            raise BlockingIOError
-        real(file, how)
-
-    monkeypatch.setattr(files.fcntl, "flock", held)
-    with files.locked(data / "held") as file:
-        file.write(b"x")
-    assert f"another process is writing {data / 'held'}" in caplog.text and (data / "held").read_bytes() == b"x"
 
 
 # --- what cannot be had

@@ -8,7 +8,33 @@ from dsets.splits import draw
 from util.paths import root
 
 DATA = root().parent / "shared" / "data"
+CASES = DATA.parent / "cases"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no {DATA}")
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("12-filled-in-prompts/tracing.jsonl", "counterfact"),
+        ("13-file-schemas/azhx.parquet", "counterfact"),
+        ("13-file-schemas/easyedit_cf.json", "counterfact"),
+        ("13-file-schemas/facts_wrapped.json", "counterfact"),
+        ("13-file-schemas/knowedit.json", "counterfact"),
+        ("13-file-schemas/knowedit_zsre.json", "zsre"),
+        ("13-file-schemas/zsre_multi_loc.json", "zsre"),
+        ("13-file-schemas/zsre_multi_rephrase.json", "zsre"),
+        ("13-file-schemas/zsre_noalt.json", "zsre"),
+    ],
+)
+def test_files_that_people_have(name, metric):
+    dataset = load(str(CASES / name))
+    assert (dataset.metric, dataset.skipped) == (metric, {})
+    assert [record.target_true for record in dataset.records] == ["Russian", "German", "Japanese", "French"]
+
+
+def test_files_with_odd_subjects():
+    assert len(load(str(CASES / "13-file-schemas" / "x.JSONL")).records) == 5
+    assert load(str(CASES / "13-file-schemas" / "mquake_t.json")).metric == "mquake"
 
 
 @pytest.mark.parametrize(
@@ -30,7 +56,7 @@ def test_zsre_prompt_is_the_question():
 
 def test_draw_of_fifty():
     records = load(str(DATA / "counterfact_2000.json")).records
-    drawn = draw(records, 50, 1000, 0)
+    drawn = draw(records, 50, 900, 0)
     assert (len(drawn.forget), drawn.warnings) == (50, [])
     assert len({record.subject for record in drawn.forget}) == 50
 

@@ -5,13 +5,15 @@ import json
 import pytest
 
 from experiments import benchmark
+from experiments.benchmarking.work import WORK
+from util import modeling
 from util.errors import UserError
 
 
 def test_every_comparison_on_the_embedded_model(tmp_path, capsys):
     benchmark.main(["--facts", "2", "--documents", "12", "--device", "cpu", "--json", str(tmp_path / "numbers.json")])
     numbers = json.loads((tmp_path / "numbers.json").read_text())
-    assert set(numbers) == set(benchmark.WORK)
+    assert set(numbers) == set(WORK)
     assert numbers["targets"]["relative_difference"] < 1e-4
     assert numbers["moments"]["relative_difference"] < 1e-4
     assert numbers["solve"]["relative_difference"] < 1e-6
@@ -26,6 +28,6 @@ def test_every_comparison_on_the_embedded_model(tmp_path, capsys):
     [["--facts=0"], ["--documents=0"], ["--work=everything"], ["--hparams_fname=none.json"], ["--ds_name=none.json"]],
 )
 def test_wrong_input_is_told_before_the_model_is_loaded(flags, monkeypatch):
-    monkeypatch.setattr(benchmark.modeling, "load", None)
+    monkeypatch.setattr(modeling, "load", None)
     with pytest.raises(UserError, match="facts|documents|everything|none.json"):
         benchmark.main(flags)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import evaluate
-from experiments.running.session import broken_numbers
+from experiments.running.measurer import broken_numbers
 from tests.experiments.small import Workplace
 from util.weights import WeightEdits
 

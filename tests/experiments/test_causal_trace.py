@@ -10,10 +10,12 @@ from dsets import Record
 from experiments import causal_trace
 from experiments.tracing import heatmap
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
+from experiments.tracing.report import table
 from experiments.tracing.restoring import Traced
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, KnownFact, as_fact
 from tests.experiments.known import saved
 from tests.tiny import TINY, tokenizer
+from util import modeling
 from util.errors import UserError
 from util.likelihood import Answered
 
@@ -89,7 +91,7 @@ def test_what_cannot_be_done_is_said(asked, tmp_path, monkeypatch):
     ("flags", "words"), [(["--ds_name=absent.json"], "absent.json"), (["--model_name=Absent"], "Absent")]
 )
 def test_bad_input_is_told_before_the_model_is_loaded(asked, monkeypatch, flags, words):
-    monkeypatch.setattr(causal_trace.modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
+    monkeypatch.setattr(modeling, "load", lambda *_: pytest.fail("the model was loaded first"))
     with pytest.raises(UserError, match=words):
         causal_trace.main([*asked, "--skip_plot", *flags])
 
@@ -196,4 +198,4 @@ def test_a_place_without_tokens_stays_white(tmp_path):
     report = {"model_name": "a/b", "facts": 1, "settings": {"window": 3}, "effects": {"mlp": effects}}
     heatmap.draw(report, tmp_path / "new" / "map.png")
     assert (tmp_path / "new" / "map.png").read_bytes().startswith(PNG)
-    assert "(no such token)" in causal_trace.table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})
+    assert "(no such token)" in table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})

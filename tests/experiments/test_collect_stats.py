@@ -4,14 +4,16 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from experiments import collect_stats
-from experiments.running.arguments import evaluate_parser
-from experiments.running.run import read_hparams
+from experiments.running import collecting
+from experiments.running.reading import read_hparams
 from experiments.running.session import open_session
+from experiments.running.settings import RunSettings
 from tests.tiny import MODULE_NAMES, TARGET_SETTINGS, TEXT, TINY
 from tests.zerounlearn.test_edit import OWN
 from util import modeling
@@ -120,7 +122,7 @@ def test_the_default_is_the_embedded_model(asked, monkeypatch, tmp_path, capsys)
     """The defaults run; a tiny model and corpus stand in for the embedded ones."""
     loaded = modeling.load("tiny", tmp_path, "cpu")
     monkeypatch.setattr(modeling, "load", lambda name, *_: loaded if name == modeling.WORLD else None)
-    monkeypatch.setattr(collect_stats, "hparams_path", lambda flags, alg_name: tmp_path / "tiny.json")
+    monkeypatch.setattr(collecting, "hparams_path", lambda *_: tmp_path / "tiny.json")
     collect_stats.main([])
     assert len(files(capsys.readouterr().out)) == 2
 
@@ -154,11 +156,12 @@ def test_a_tolerance_that_was_not_reached_is_said(asked, capsys, monkeypatch):
 @pytest.mark.parametrize(("collected", "run"), [([], []), (["--tolerance=0.5"], ["--mom2_tolerance=0.5"])])
 def test_a_run_finds_what_was_collected(asked, tmp_path, monkeypatch, collected, run):
     collect_stats.main([*asked, *collected])
-    flags = evaluate_parser().parse_args([*asked, *run, f"--results_dir={tmp_path / 'results'}"])
-    hparams = read_hparams(flags, "ZeroUnlearn")
-    session = open_session(flags, [], [hparams])
+    settings = RunSettings.parse([*asked, *run, f"--results_dir={tmp_path / 'results'}"], "evaluate.py", None)
+    hparams = read_hparams(settings, "ZeroUnlearn")
+    session = open_session(settings, [], [hparams])
     monkeypatch.setattr(CorpusMoments, "_measure", None)
-    assert len(session.moments(hparams)) == 2
+    found = session.moments(hparams)
+    assert len(found.value) == 2 and found.origin == "a file"
 
 
 @pytest.mark.parametrize(
@@ -184,3 +187,43 @@ def test_what_cannot_be_done_is_said(asked, flags, words, monkeypatch):
     monkeypatch.setattr(CorpusMoments, "_measure", None)
     with pytest.raises(UserError, match=words):
         collect_stats.main([*asked, *flags])
+
+
+def exported(folder: Path, moments: dict[str, torch.Tensor]) -> list[str]:
+    """The moments in the field's files."""
+    paths = [folder / f"{name}_float32_mom2_100000.npz" for name in moments]
+    for path, moment in zip(paths, moments.values(), strict=True):
+        np.savez(path, **{"mom2.count": np.array(10), "mom2.mom2": (10 * moment).numpy()})
+    return [str(path) for path in paths]
+
+
+def test_the_fields_files_take_the_measurements_place(asked, tmp_path, family, capsys, monkeypatch):
+    collect_stats.main(asked)
+    measured = {line.split(": ")[1].split(",")[0]: load_file(line.split(": ")[0])["moment"] for line in lines(capsys)}
+    theirs = exported(tmp_path, measured)
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "imported"))
+    collect_stats.main([*asked, "--import", *theirs])
+    printed = lines(capsys)
+    assert all(
+        re.search(r"; 10 tokens; imported from .*_mom2_100000.npz, 1 times what is measured", line) for line in printed
+    )
+    for line in printed:
+        name = line.split(": ")[1].split(",")[0]
+        torch.testing.assert_close(load_file(line.split(": ")[0])["moment"], measured[name], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--shards=2", "--shard=0"], "--import measures nothing; leave out --shards and --tolerance"),
+        (["--tolerance=0.1"], "--import measures nothing"),
+        (["--layers=1"], "no file's name begins with"),
+    ],
+)
+def test_what_an_import_does_not_go_with(asked, flags, complaint):
+    with pytest.raises(UserError, match=complaint):
+        collect_stats.main([*asked, *flags, "--import", "x.npz", "y.npz"])
+
+
+def lines(capsys) -> list[str]:
+    return capsys.readouterr().out.splitlines()

@@ -27,7 +27,7 @@ def test_the_run_folder(work, capsys):
     assert {path.name for path in folder.iterdir()} >= {"params.json", "run.json", "forget.jsonl", "retain.jsonl"}
     summary = read(folder, "summary.json")
     assert set(summary["base"]) == set(summary["unlearned"]) == METRICS
-    assert set(summary["seconds"]) == {"load", "statistics", "targets", "solve", "evaluate", "total"}
+    assert set(summary["seconds"]) == {"load", "statistics", "keys", "targets", "solve", "evaluate", "total"}
     assert summary["peak_memory_bytes"] > 0
     run = read(folder, "run.json")
     facts, retained = read(folder, "forget.jsonl"), read(folder, "retain.jsonl")
@@ -152,9 +152,9 @@ def test_an_interrupted_run_leaves_nothing_that_looks_finished(work, monkeypatch
 def test_base_scores_are_reused_from_the_cache(work, monkeypatch):
     evaluate.main([*work.arguments(), "--use_cache"])
     counted = []
-    from experiments.running import session
+    from experiments.running import measurer
 
-    monkeypatch.setattr(session, "measure", lambda *a, real=session.measure, **k: counted.append(1) or real(*a, **k))
+    monkeypatch.setattr(measurer, "measure", lambda *a, real=measurer.measure, **k: counted.append(1) or real(*a, **k))
     evaluate.main([*work.arguments(), "--use_cache"])
     assert len(counted) == 1
     first, second = (folder for folder in work.runs() if folder.parent.name == "ZeroUnlearn")
@@ -220,7 +220,7 @@ def test_a_run_says_what_its_perplexity_was_measured_on(work, capsys):
     assert done_before(work, capsys, **base, ppl="auto")
     work.write("texts/wikitext2_test.txt", " ".join(TEXT[::-1]))
     assert not done_before(work, capsys, **base, ppl="auto")
-    none, first, second = (read(folder, "run.json")["ppl_text"] for folder in work.runs())
+    none, first, second = (read(folder, "run.json")["hashes"]["ppl_text"] for folder in work.runs())
     assert none[0] == "none" and first[0] == second[0] == "wikitext2"
     assert first != second
     assert [read(folder, "summary.json")["ppl_text"] for folder in work.runs()] == ["none", "wikitext2", "wikitext2"]

@@ -19,9 +19,9 @@ def test_shapes_have_the_published_number_of_parameters(shape):
 
 
 def test_the_folder_loads_and_is_not_overwritten(tmp_path, monkeypatch, capsys):
-    config_class, settings = random_model.SHAPES["Llama-3.2-1B"]
+    family, settings = random_model.SHAPES["Llama-3.2-1B"]
     small = settings | {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 2000, "head_dim": 2}
-    monkeypatch.setitem(random_model.SHAPES, "Llama-3.2-1B", (config_class, small))
+    monkeypatch.setitem(random_model.SHAPES, "Llama-3.2-1B", (family, small))
     command = ["--shape", "Llama-3.2-1B", "--layers", "2", "--out", str(tmp_path / "random")]
     random_model.main(command)
     assert "billion parameters" in capsys.readouterr().out

@@ -6,7 +6,8 @@ import pytest
 
 from baselines.registry import METHODS, method
 from experiments import suggest_hparams
-from experiments.suggest_hparams import adapted
+from experiments.tracing import suggesting
+from experiments.tracing.suggesting import adapted
 from tests.experiments.known import saved
 from tests.tiny import MODULE_NAMES, TINY
 from util import modeling, paths
@@ -50,7 +51,7 @@ def test_the_layers_are_where_the_trace_is_largest(asked, tmp_path, monkeypatch)
         seen["facts"], seen["positions"] = len(found), {one.positions == (one.fact.last,) for one in found}
         return {"last subject token": {"effect": [0.1, 0.0, 0.4, 0.3]}}
 
-    monkeypatch.setattr(suggest_hparams, "mean_effects", effects)
+    monkeypatch.setattr(suggesting, "mean_effects", effects)
     suggest_hparams.main(asked)
     assert HParams.from_json(tmp_path / "out.json").layers == [2]
     assert seen == {"facts": 12, "positions": {True}}
@@ -58,7 +59,7 @@ def test_the_layers_are_where_the_trace_is_largest(asked, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("alg_name", LAYERED)
 def test_every_method_gets_a_file_it_can_read(asked, tmp_path, alg_name, monkeypatch):
-    monkeypatch.setattr(suggest_hparams, "_layers", lambda *_: ([1, 2], "told"))
+    monkeypatch.setattr(suggesting, "traced_layers", lambda *_, **__: ([1, 2], "told"))
     suggest_hparams.main([*asked, f"--alg_name={alg_name}"])
     written = method(alg_name).HParams.from_json(tmp_path / "out.json")
     like = method(alg_name).HParams.from_json(paths.hparams_dir() / alg_name / "Llama-3.1-8B-Instruct.json")
@@ -81,7 +82,7 @@ def test_facts_that_cannot_be_had(asked, tmp_path, capsys, monkeypatch):
     def offline(name, *_, **__):
         raise UserError(f"no {name}")
 
-    monkeypatch.setattr(suggest_hparams.dsets, "load", offline)
+    monkeypatch.setattr(suggesting.dsets, "load", offline)
     with monkeypatch.context() as patch, pytest.raises(UserError, match="facts.json"):
         patch.setattr(modeling, "load", None)
         suggest_hparams.main(asked)
@@ -90,7 +91,7 @@ def test_facts_that_cannot_be_had(asked, tmp_path, capsys, monkeypatch):
 
 
 def test_an_existing_file_is_kept(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(suggest_hparams, "_layers", lambda *_: ([1], "told"))
+    monkeypatch.setattr(suggesting, "traced_layers", lambda *_, **__: ([1], "told"))
     (tmp_path / "out.json").write_text("mine")
     with pytest.raises(UserError, match="--force"):
         suggest_hparams.main(asked)
@@ -113,7 +114,7 @@ def test_the_default_model_starts_from_its_own_file(asked, tmp_path, monkeypatch
     """The defaults run; a tiny model stands in for the embedded one, which knows nothing of its world."""
     loaded = modeling.load("tiny", tmp_path, "cpu")
     monkeypatch.setattr(modeling, "load", lambda name, *_: loaded if name == modeling.WORLD else None)
-    monkeypatch.setattr(suggest_hparams, "TRIED", 20)
+    monkeypatch.setattr(suggesting, "TRIED", 20)
     suggest_hparams.main([f"--output={tmp_path / 'world.json'}"])
     assert HParams.from_json(tmp_path / "world.json").mom2_dataset == "world"
 
@@ -138,7 +139,7 @@ def test_the_usual_depth_gives_the_published_layers(name, model_type, depth):
     model, _ = TINY["llama"]()
     model.config.model_type, model.config.num_hidden_layers = model_type, depth
     published = HParams.from_json(paths.hparams_dir() / "ZeroUnlearn" / f"{name}.json")
-    assert suggest_hparams._usual(model, "for want of facts")[0] == published.layers
+    assert suggesting.usual_layers(model, "for want of facts")[0] == published.layers
 
 
 def test_a_file_adapted_to_its_own_model_stays_as_it_is():

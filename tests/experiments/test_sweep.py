@@ -4,6 +4,7 @@ import pytest
 
 from baselines.registry import METHODS
 from experiments import evaluate, sweep
+from experiments.running import grid as running
 from experiments.running import variants
 from tests.experiments.small import hparams_of, read, without_times
 from util.errors import UserError
@@ -37,7 +38,7 @@ def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, 
     swept = {(folder.parent.name, folder.name): without_times(folder) for folder in work.runs()}
     assert len(swept) == 4
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "run", lambda *_: pytest.fail("a finished run was done again"))
+        patch.setattr(running, "run", lambda *_: pytest.fail("a finished run was done again"))
         grid(work, "--methods", "ZeroUnlearn", "MEMIT")
     assert capsys.readouterr().out == table
 
@@ -49,17 +50,17 @@ def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, 
 
 
 def test_all_methods_may_stand_in_a_list():
-    assert sweep.method_names(["all"]) == [name for name in METHODS if name != "BASE"]
-    assert sweep.method_names(["FT,all", "BASE"]) == ["FT", *(n for n in METHODS if n not in ("FT", "BASE")), "BASE"]
+    assert running.method_names(["all"]) == [name for name in METHODS if name != "BASE"]
+    assert running.method_names(["FT,all", "BASE"]) == ["FT", *(n for n in METHODS if n not in ("FT", "BASE")), "BASE"]
     with pytest.raises(UserError, match="unknown method .Foo.;"):
-        sweep.method_names(["all,Foo"])
+        running.method_names(["all,Foo"])
 
 
 def test_a_sweep_does_only_what_is_missing(work, two_methods, monkeypatch):
     monkeypatch.chdir(work.results.parent)
     grid(work, "--methods", "ZeroUnlearn")
     done = []
-    monkeypatch.setattr(sweep, "run", lambda *a, real=sweep.run: done.append(a[1].alg_name) or real(*a))
+    monkeypatch.setattr(running, "run", lambda *a, real=running.run: done.append(a[1].alg_name) or real(*a))
     grid(work, "--methods", "MEMIT", "ZeroUnlearn")
     assert done == ["MEMIT", "MEMIT"]
     grid(work, "--methods", "ZeroUnlearn", "--ppl", "none")

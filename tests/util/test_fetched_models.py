@@ -124,7 +124,7 @@ def test_from_the_hub_where_it_is_reached(tmp_path, monkeypatch):
         model.save_pretrained(local_dir)
         tokenizer.save_pretrained(local_dir)
 
-    about = SimpleNamespace(sha="abc", card_data={"license": "mit"})
+    about = SimpleNamespace(sha="abc", card_data=SimpleNamespace(license="mit"))
     monkeypatch.setattr(fetched_models, "model_info", lambda hub_id, timeout: about)
     monkeypatch.setattr(fetched_models, "snapshot_download", snapshot)
     folder = fetch("some/body", tmp_path / "body", progress=False)

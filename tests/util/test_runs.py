@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from util.errors import UserError
-from util.runs import Stopwatch, cli, finished_runs, provenance, run_folder, write_json, write_jsonl, write_text
+from util.provenance import provenance
+from util.runs import Stopwatch, cli, finished_runs, run_folder, write_json, write_jsonl, write_text
 
 
 def test_files_are_whole_or_not_there(tmp_path, monkeypatch):

@@ -8,23 +8,21 @@ share of a corpus that is to be merged with others stays in that form, because s
 
 import hashlib
 import json
-import logging
-import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from util.files import locked
 from util.moments import SecondMoment
+from util.runs import check_writable
+from util.tensor_files import read_tensors, write_tensors
 
 CODE_VERSION = 1
 """Raise when the same inputs would give another moment: old files are then measured anew."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,10 @@ class MomentCache:
 
     def header(self, name: str) -> dict | None:
         """What the file of a finished moment says about it: ``count`` of tokens, ``key``, and more."""
-        loaded = self._load(name, "safetensors", None)
-        return loaded[1] if loaded else None
+        found = self._read(name, "safetensors", None)
+        return found[1] if found else None
 
-    def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float) -> None:
+    def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float | str) -> None:
         """Keep a finished moment over `count` tokens (`facts`: more for its header), and drop its partial file."""
         self._save(name, "safetensors", moment_II, {"count": count, **facts})
         self.drop_partial(name)
@@ -80,10 +78,11 @@ class MomentCache:
     ) -> tuple[dict[str, SecondMoment], int, bool] | None:
         """Sums as last kept for all modules, the documents they hold, and whether that is all; None without such."""
         names = list(names)
-        common = set.intersection(*(set(self.partials(name)) for name in names)) if names else set()
+        common: set[int] = set.intersection(*(set(self.partials(name)) for name in names)) if names else set()
         for documents in sorted(common, reverse=True):
-            loaded = {name: self._load(name, _partial(documents), device) for name in names}
-            if all(loaded.values()):
+            read = ((name, self._load(name, _partial(documents), device)) for name in names)
+            loaded = {name: found for name, found in read if found}
+            if len(loaded) == len(names):
                 complete = all(header["complete"] for _, header in loaded.values())
                 return {name: _moment(*found) for name, found in loaded.items()}, documents, complete
         return None
@@ -95,7 +94,7 @@ class MomentCache:
         found = self.folder.glob(self.path(name, "*.partial").name)
         return {int(path.name.split(".")[-2]): path for path in found}
 
-    def _key(self, name: str) -> dict[str, str | float]:
+    def _key(self, name: str) -> dict[str, object]:
         return {
             "code_version": CODE_VERSION,
             "weights": self.weights,
@@ -107,34 +106,37 @@ class MomentCache:
         } | ({} if self.tolerance is None else {"tolerance": self.tolerance, "settled_by": "update"})
 
     def path(self, name: str, ending: str = "safetensors") -> Path:
-        """The file of a module's moment."""
+        """The file of a module's moment, where there is a folder."""
+        assert self.folder is not None
         key = hashlib.sha256(json.dumps(self._key(name), sort_keys=True).encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{key}.{ending}"
 
-    def _load(self, name: str, ending: str, device) -> tuple[torch.Tensor | None, dict] | None:
-        """The tensor (none is read without a device) and the header."""
-        if self.folder is None or not self.path(name, ending).exists():
-            return None
-        path = self.path(name, ending)
-        try:
-            with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
-                header = json.loads(file.metadata()["header"])
-                if header["key"] != self._key(name):
-                    return None
-                return (None if device is None else file.get_tensor("moment")), header
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            log.warning("statistics file %s is damaged (%s); it is measured anew", path, error)
-            return None
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """The block alone measures moments of this model and corpus; other processes that would wait for its end.
 
-    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: dict[str, float]) -> None:
+        Raises UserError where they cannot be kept.
+        """
         if self.folder is None:
+            yield
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(name, ending)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        header = json.dumps({"key": self._key(name), **facts}, sort_keys=True)
-        save_file({"moment": tensor.cpu().contiguous()}, temporary, {"header": header})
-        os.replace(temporary, path)
+        check_writable(self.folder, "ZEROUNLEARN_STATS")
+        with locked(self.path("second moments").with_suffix("")):
+            yield
+
+    def _load(self, name: str, ending: str, device: torch.device | str) -> tuple[torch.Tensor, dict] | None:
+        """The tensor and the header."""
+        found = self._read(name, ending, device)
+        return (found[0]["moment"], found[1]) if found else None
+
+    def _read(
+        self, name: str, ending: str, device: torch.device | str | None
+    ) -> tuple[dict[str, torch.Tensor], dict] | None:
+        return None if self.folder is None else read_tensors(self.path(name, ending), self._key(name), device)
+
+    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: Mapping[str, float | str]) -> None:
+        if self.folder is not None:
+            write_tensors(self.path(name, ending), {"moment": tensor}, {"key": self._key(name), **facts})
 
 
 def _partial(documents: int) -> str:

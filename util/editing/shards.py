@@ -52,14 +52,18 @@ def merge(moments: CorpusMoments | Shares, count: int) -> None:
     and for a corpus without tokens. The sums are added on the CPU: they come from files and go to files.
     """
     cache = moments.cache
-    missing = [name for name in moments.names if cache.header(name) is None]
-    if not missing:
-        return
-    caches = [replace(cache, corpus=Shard(moments.corpus, index, count).digest) for index in range(count)]
-    totals, documents = _added_up(missing, caches, moments.corpus.name)
+    with cache.alone():
+        missing = [name for name in moments.names if cache.header(name) is None]
+        if missing:
+            _merge(missing, cache, moments.corpus, count)
+
+
+def _merge(missing: list[str], cache: MomentCache, corpus: Corpus, count: int) -> None:
+    caches = [replace(cache, corpus=Shard(corpus, index, count).digest) for index in range(count)]
+    totals, documents = _added_up(missing, caches, corpus.name)
     for name, moment in totals.items():
         if moment.count == 0:
-            raise UserError(f"corpus {moments.corpus.name} has no tokens; name another mom2_dataset in the hparams")
+            raise UserError(f"corpus {corpus.name} has no tokens; name another mom2_dataset in the hparams")
         cache.write(name, moment.value().to(cache.dtype), moment.count, documents=documents)
     for share in caches:
         for name in missing:

@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -23,10 +23,10 @@ from util.editing.early_stop import PROBES, EarlyStop
 from util.editing.keys import ModuleSite, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
+from util.forward import run
 from util.hooks import capture, frozen
-from util.modeling import backbone, default_reading_tokens, max_length, module
+from util.modeling import default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
-from util.runs import check_writable
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight, weights_hash
 
@@ -42,9 +42,17 @@ DERIVED_SHARE = 1 / 8
 class Corpus(Protocol):
     """Documents and what identifies them."""
 
-    name: str
-    digest: str
-    documents: Iterable[str]
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that determines the documents."""
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """Texts, which may be read when they are looked at."""
 
 
 class CorpusMoments(Mapping):
@@ -124,19 +132,27 @@ class CorpusMoments(Mapping):
             if room < 0:
                 self._derived[key] = value.cpu(), home
 
-    def facts(self) -> dict[str, dict[str, float]]:
-        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, and with a
-        tolerance the ``change`` that was achieved."""
+    def facts(self) -> dict[str, dict[str, float | str]]:
+        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, with a
+        tolerance the ``change`` that was achieved, and of an imported one the file (see published_moments)."""
         headers = {name: header for name in self.names if (header := self.cache.header(name))}
         return {name: {key: header[key] for key in header if key != "key"} for name, header in headers.items()}
 
     def _fill(self) -> None:
-        cached = {name: self.cache.read(name, read_weight(self.model, name).device) for name in self.names}
-        self._moments |= {name: moment for name, moment in cached.items() if moment is not None}
-        missing = [name for name in self.names if name not in self._moments]
-        if not missing:
+        if not self._missing():
             return
-        self._keep(*self._measure(missing))
+        with self.cache.alone():
+            if missing := self._missing():  # another process may have measured them while this one waited
+                self._keep(*self._measure(missing))
+
+    def _missing(self) -> list[str]:
+        """Modules whose moments are neither here nor, from where they are taken, in the cache."""
+        for name in self.names:
+            if name not in self._moments:
+                moment = self.cache.read(name, read_weight(self.model, name).device)
+                if moment is not None:
+                    self._moments[name] = moment
+        return [name for name in self.names if name not in self._moments]
 
     def _keep(self, sums: dict[str, SecondMoment], facts: Mapping[str, float]) -> None:
         """Take these sums for the corpus's, here and in the cache; `facts` go into the files' headers.
@@ -155,8 +171,9 @@ class CorpusMoments(Mapping):
 
         They are kept on disk as such, so a second call measures nothing.
         """
-        moments, facts = self._measure(self.names)
-        self.cache.write_partial(moments, facts["documents"], complete=True)
+        with self.cache.alone():
+            moments, facts = self._measure(self.names)
+            self.cache.write_partial(moments, int(facts["documents"]), complete=True)
         return moments
 
     def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
@@ -165,8 +182,6 @@ class CorpusMoments(Mapping):
             raise ValueError(
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )
-        if self.cache.folder is not None:
-            check_writable(self.cache.folder, "ZEROUNLEARN_STATS")
         if self.cache.tolerance is not None:
             early = EarlyStop(self._weights(names), self._probe_keys(names), self.cache.tolerance)
             moments, done = self._over_documents(self._fresh(names), 0, early.settled)
@@ -216,7 +231,7 @@ class CorpusMoments(Mapping):
     ) -> tuple[dict[str, SecondMoment], int]:
         """Add the documents from number `done` on, block by block, until there are no more or `after_block` says so."""
         documents = islice(iter(self.corpus.documents), done, None)
-        total = len(self.corpus.documents) if hasattr(self.corpus.documents, "__len__") else None
+        total = len(self.corpus.documents)
         with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
             while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
                 self._measure_block(block, moments, bar)
@@ -254,12 +269,7 @@ class CorpusMoments(Mapping):
 
         modules = {name: module(self.model, name) for name in names}
         with torch.no_grad(), frozen(self.model), capture(modules, inputs=True, stop=True, take=take) as seen:
-            backbone(self.model)(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-            )
+            run(self.model, batch, use_cache=False)
         return seen
 
 

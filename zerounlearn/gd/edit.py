@@ -31,6 +31,7 @@ def _new_weight(setting: Setting, layer: LayerProblem, hparams: HParams, reached
     key = ("null space", layer.name, threshold, relative)
     projector_II = setting.kept(key, lambda: null_space_projector(layer.C_II, threshold, relative))
     W, K = layer.W_OI.double(), layer.K_IN.double()
+    assert layer.U_ON is not None, "`edit` asks for the sensitive values"
     problem = Problem(
         V_ON=W @ K,
         NK_IN=projector_II @ K,

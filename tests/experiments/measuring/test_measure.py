@@ -37,7 +37,7 @@ def asked(monkeypatch):
 
 
 def draw(forget, retain=(), same_subject=()):
-    return Draw(forget=list(forget), retain=list(retain), same_subject=list(same_subject), warnings=[])
+    return Draw(forget=list(forget), retain=list(retain), same_subject=list(same_subject), training=[], warnings=[])
 
 
 def summary(facts, metric, **options):

@@ -3,9 +3,9 @@
 import pytest
 
 from baselines.registry import method
+from experiments.running.grid import rows
+from experiments.running.script_settings import SweepSettings
 from experiments.running.variants import PRESETS, SIZES, TARGETS
-from experiments.sweep import parse as parse_sweep
-from experiments.sweep import rows
 from util.errors import UserError
 from util.paths import hparams_dir
 
@@ -44,8 +44,7 @@ def test_presets_a_method_cannot_have(preset, name):
 
 
 def test_a_preset_varies_one_method():
-    assert [v.label for v in rows(parse_sweep(["--preset", "targets", "--methods", "MEMIT"]))][
-        1
-    ] == "MEMIT to I don't know."
+    chosen = rows(SweepSettings.checked(preset="targets", methods=("MEMIT",)))
+    assert chosen[1].label == "MEMIT to I don't know."
     with pytest.raises(UserError, match="one method"):
-        rows(parse_sweep(["--preset", "targets", "--methods", "MEMIT", "ROME"]))
+        rows(SweepSettings.checked(preset="targets", methods=("MEMIT", "ROME")))

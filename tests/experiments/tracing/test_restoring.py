@@ -8,7 +8,8 @@ import torch
 
 from dsets import Record
 from experiments.tracing import restoring as runs
-from experiments.tracing.restoring import KINDS, TraceSettings, default_window, trace, window
+from experiments.tracing.pieces import PIECES
+from experiments.tracing.restoring import TraceSettings, default_window, trace, window
 from experiments.tracing.traced_facts import as_fact, known_facts
 from tests.families import build
 from tests.tiny import TINY, tokenizer
@@ -64,7 +65,7 @@ def parts(model, kind):
     }[kind]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PIECES)
 def test_every_number_equals_the_plain_form(traced, kind):
     model, facts = traced
     settings = TraceSettings(samples=2, window=3, seed=5, batch_tokens=100)
@@ -108,7 +109,7 @@ def test_batches_do_not_matter(traced):
 def test_running_out_of_memory_halves_the_batches(monkeypatch):
     model, _ = build("llama")
     facts = [as_fact(tokenizer(bos=True, pad=False), record, whole_answer=True) for record in RECORDS]
-    whole = trace(model, facts, KINDS, TraceSettings(samples=2, window=2, batch_tokens=100_000))
+    whole = trace(model, facts, PIECES, TraceSettings(samples=2, window=2, batch_tokens=100_000))
     real, refused = runs.answer_log_likelihoods, []
 
     def small_memory(model, rows):
@@ -118,11 +119,11 @@ def test_running_out_of_memory_halves_the_batches(monkeypatch):
         return real(model, rows)
 
     monkeypatch.setattr(runs, "answer_log_likelihoods", small_memory)
-    halved = trace(model, facts, KINDS, TraceSettings(samples=2, window=2, batch_tokens=100_000))
+    halved = trace(model, facts, PIECES, TraceSettings(samples=2, window=2, batch_tokens=100_000))
     assert refused
     for one, other in zip(halved, whole, strict=True):
         assert (one.clean, one.corrupted) == pytest.approx((other.clean, other.corrupted), rel=1e-4)
-        for kind in KINDS:
+        for kind in PIECES:
             torch.testing.assert_close(one.restored_PL[kind], other.restored_PL[kind], atol=1e-5, rtol=1e-4)
 
 
@@ -131,7 +132,7 @@ def test_the_last_state_brings_everything_back_and_no_noise_changes_nothing(trac
     first_token = [replace(fact, row=Answered(fact.row.prompt, fact.row.answer[:1])) for fact in facts]
     for result in trace(model, first_token, ["state"], TraceSettings(samples=2)):
         assert result.restored_PL["state"][-1, -1] == pytest.approx(result.clean, rel=1e-4)
-    for result in trace(model, facts, KINDS, TraceSettings(samples=1, noise=0.0)):
+    for result in trace(model, facts, PIECES, TraceSettings(samples=1, noise=0.0)):
         assert result.corrupted == pytest.approx(result.clean, rel=1e-4)
         for restored in result.restored_PL.values():
             torch.testing.assert_close(restored, torch.full_like(restored, result.clean), atol=1e-7, rtol=1e-3)
@@ -151,7 +152,7 @@ def test_only_the_positions_asked_for(traced):
 def test_the_model_is_left_as_it_was(traced):
     model, facts = traced
     model.train()
-    trace(model, facts, KINDS, TraceSettings(samples=1))
+    trace(model, facts, PIECES, TraceSettings(samples=1))
     assert model.training and all("forward" not in layer.__dict__ for layer in decoder_layers(model))
     assert not any(part._forward_hooks for part in model.modules())
 

@@ -81,3 +81,12 @@ def test_without_a_folder_nothing_is_kept():
     cache(None).write_partial(sums(5), 10)
     assert cache(None).read_partial(NAMES, "cpu") is None and cache(None).partials(NAMES[0]) == {}
     cache(None).drop_partial(NAMES[0])
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "10.partial"])
+def test_a_file_that_vanishes_is_not_there(tmp_path, ending):
+    cache(tmp_path).write_partial(sums(5), 10)
+    cache(tmp_path).write(NAMES[0], torch.eye(3), 5)
+    cache(tmp_path).path(NAMES[0], ending).unlink(missing_ok=True)
+    assert cache(tmp_path).read_partial(NAMES, "cpu") is None
+    assert (cache(tmp_path).read(NAMES[0], "cpu") is None) == (ending == "safetensors")

@@ -1,3 +1,5 @@
+import threading
+import time
 import weakref
 from dataclasses import dataclass, field
 
@@ -120,6 +122,27 @@ def test_a_folder_that_cannot_hold_moments_is_told_before_they_are_measured(fami
     (tmp_path / "taken").touch()
     with pytest.raises(UserError, match="choose another ZEROUNLEARN_STATS"):
         dict(make(*TINY[family](), family, cache_dir=tmp_path / "taken" / "stats"))
+
+
+def test_two_that_start_cold_measure_once(tmp_path, monkeypatch, caplog):
+    passes, begun = [], threading.Event()
+
+    def slow(self, *rest):
+        begun.set()
+        time.sleep(0.3)
+        return measure(self, *rest)
+
+    measure = counted(CorpusMoments._measure, passes)
+    monkeypatch.setattr(CorpusMoments, "_measure", slow)
+    both = [make(*TINY["llama"](), "llama", cache_dir=tmp_path) for _ in range(2)]
+    first = threading.Thread(target=dict, args=(both[0],))
+    first.start()
+    assert begun.wait(timeout=60)
+    second = dict(both[1])
+    first.join()
+    assert len(passes) == 1 and "another process is making" in caplog.text
+    assert len(second) == 2 and all(torch.equal(second[name], both[0][name]) for name in second)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_interrupted_measurement_goes_on(family, tmp_path, monkeypatch):

@@ -1,0 +1,7 @@
+"""Collections that keep templates and subject–object pairs apart, a file a relation: ParaRel and `relations`."""
+
+from dsets.by_relation.collection import Collection
+from dsets.by_relation.pararel import ParaRel
+from dsets.by_relation.relations import Relations
+
+__all__ = ["Collection", "ParaRel", "Relations"]

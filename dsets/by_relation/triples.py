@@ -1,0 +1,90 @@
+"""Relations, each with its templates and pairs, → records."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dsets.raw_rows import Collected
+from dsets.record import Probe, Record
+
+NEIGHBOURS = 10
+"""Most neighbourhood prompts of a record, as in CounterFact."""
+ORDER_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relation:
+    """name: the source's. templates: each with one ``{}`` for the subject; the object follows the last word. pairs:
+    (subject, object) in the source's order."""
+
+    name: str
+    templates: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+
+def collect(relations: Iterable[Relation]) -> Collected:
+    """The records of all relations, mixed: a file's halves are the pools that facts are drawn from.
+
+    The first template is the prompt, the others make the paraphrases; neighbourhood prompts are the same template with
+    other subjects of the same object. The alternative answer is another object of the relation, drawn with the
+    subject's name. A subject with several objects is left out of its relation, for it has no true answer.
+    """
+    collected = Collected()
+    for relation in relations:
+        if not relation.templates:
+            collected.skipped["no template of the relation ends in the object"].append(relation.name)
+            continue
+        single, several = _single(relation.pairs)
+        if several:
+            collected.skipped["the subject has several objects"] += [f"{relation.name}-{place}" for place in several]
+        for record in _records(relation, single):
+            collected.records.append(record)
+            collected.note_gaps(record)
+    random.Random(ORDER_SEED).shuffle(collected.records)
+    return collected
+
+
+def _single(pairs: Sequence[tuple[str, str]]) -> tuple[dict[int, tuple[str, str]], list[int]]:
+    """Place → pair of each subject's first mention, of subjects with one object; and the others' first places."""
+    objects: dict[str, set[str]] = defaultdict(set)
+    first: dict[str, int] = {}
+    for place, (subject, answer) in enumerate(pairs):
+        objects[subject].add(answer)
+        first.setdefault(subject, place)
+    several = [place for subject, place in first.items() if len(objects[subject]) > 1]
+    return {place: pairs[place] for subject, place in first.items() if len(objects[subject]) == 1}, several
+
+
+def _records(relation: Relation, pairs: dict[int, tuple[str, str]]) -> Iterator[Record]:
+    prompt, *others = relation.templates
+    subjects = defaultdict(list)
+    for subject, answer in pairs.values():
+        subjects[answer].append(subject)
+    answers = sorted(subjects)
+    for place, (subject, answer) in pairs.items():
+        yield Record(
+            case_id=f"{relation.name}-{place}",
+            prompt=prompt,
+            subject=subject,
+            target_true=answer,
+            target_new=another(answers, answer, f"{relation.name} {subject}"),
+            paraphrases=tuple(template.replace("{}", subject) for template in others),
+            neighborhood=tuple(
+                Probe(prompt=prompt.replace("{}", other), answer=answer) for other in after(subjects[answer], subject)
+            ),
+            relation_id=relation.name,
+        )
+
+
+def another(answers: Sequence[str], answer: str, name: str) -> str | None:
+    """One of the other answers, drawn with a name as the seed; None where there is no other."""
+    others = [one for one in answers if one != answer]
+    return random.Random(name).choice(others) if others else None
+
+
+def after(subjects: Sequence[str], subject: str) -> list[str]:
+    """Up to NEIGHBOURS other subjects: those that follow in the list, which is taken for a ring."""
+    place = subjects.index(subject)
+    ring = [*subjects[place + 1 :], *subjects[:place]]
+    return [other for other in dict.fromkeys(ring) if other != subject][:NEIGHBOURS]

@@ -1,0 +1,136 @@
+"""Builds facts.json, the shipped real facts, from the public collections; the same collections give the same file.
+
+    python -m dsets.real.build COLLECTIONS
+
+COLLECTIONS: a folder that holds pararel/ and relations/ as upstream lays them out, and known_1000.json. Their subject–
+relation–object facts are taken over, none of their sentences (see NOTICE and templates.py).
+"""
+
+import hashlib
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+
+from dsets.by_relation import Collection, ParaRel, Relations
+from dsets.by_relation.triples import Relation, after, another
+from dsets.real.templates import WORDINGS, WRONG, Wording
+
+FACTS = Path(__file__).with_name("facts.json")
+PER_RELATION, PER_OBJECT, FEWEST_PER_OBJECT = 90, 14, 3
+"""Most facts of a relation, most of them with one object, and subjects that an object must have in the collections."""
+NEIGHBOURS = 5
+LONGEST = 50
+"""Letters of a subject."""
+MOST_MENTIONS = 6
+
+
+@dataclass
+class Gathered:
+    """Pairs of one relation, each with the collections that have it."""
+
+    sources: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, source: str, pairs: Iterable[tuple[str, str]]) -> None:
+        for pair in pairs:
+            self.sources[pair].add(source)
+
+    def single(self) -> Iterator[tuple[str, str]]:
+        """The pairs whose subject has one object."""
+        objects = defaultdict(set)
+        for subject, answer in self.sources:
+            objects[subject].add(answer)
+        return ((subject, answer) for subject, answer in self.sources if len(objects[subject]) == 1)
+
+
+class Rank:
+    """How widely known a fact is: how many large models are on record as knowing it, how many collections have it, and
+    how often they name its subject in other facts."""
+
+    def __init__(self, folder: Path, relations: Iterable[Relation]):
+        self.known = {
+            (row["subject"], row["attribute"]): sum(value is True for value in row.values())
+            for row in json.loads((folder / "known_1000.json").read_text(encoding="utf-8"))
+        }
+        self.mentions = Counter(name for relation in relations for pair in relation.pairs for name in pair)
+
+    def key(self, pair: tuple[str, str], sources: set[str]) -> tuple[int, str]:
+        """Smallest for the best known; equals in an order that hangs on nothing."""
+        others = min(self.mentions[pair[0]] - len(sources), MOST_MENTIONS)
+        points = self.known.get(pair, 0) + 2 * (len(sources) - 1) + others
+        return -points, hashlib.sha256("\0".join(pair).encode()).hexdigest()
+
+
+def build(folder: Path) -> list[dict]:
+    """The records: the best known fact of each relation, then the second best of each, and so on."""
+    pararel, relations = _read(ParaRel, folder), _read(Relations, folder)
+    rank = Rank(folder, [*pararel.values(), *relations.values()])
+    chosen = []
+    for wording in WORDINGS:
+        gathered = Gathered()
+        for collection, listed in ((pararel, wording.pararel), (relations, wording.relations)):
+            for name in listed:
+                gathered.add(str(id(collection)), collection[name].pairs)
+        pairs = _chosen(wording, gathered, rank)
+        chosen.append([_record(wording, pair, pairs) for pair in pairs])
+    mixed = (record for records in zip_longest(*chosen) for record in records if record)
+    return [{"case_id": case_id, **record} for case_id, record in enumerate(mixed)]
+
+
+def _read(collection: type[Collection], folder: Path) -> dict[str, Relation]:
+    content = collection.content(folder / collection.folder)
+    return {relation.name: relation for relation in collection.relations(content)}
+
+
+def _chosen(wording: Wording, gathered: Gathered, rank: Rank) -> list[tuple[str, str]]:
+    """Best known first, without what gives its answer away and, unless objects may stand alone, without lone ones."""
+    usable = [pair for pair in gathered.single() if _usable(*pair) and (wording.name, *pair) not in WRONG]
+    subjects = Counter(answer for _, answer in usable)
+    fewest = 1 if wording.single else FEWEST_PER_OBJECT
+    usable = [pair for pair in usable if subjects[pair[1]] >= fewest]
+    usable.sort(key=lambda pair: rank.key(pair, gathered.sources[pair]))
+    taken: Counter[str] = Counter()
+    chosen: list[tuple[str, str]] = []
+    for pair in usable:
+        if len(chosen) < PER_RELATION and taken[pair[1]] < PER_OBJECT:
+            taken[pair[1]] += 1
+            chosen.append(pair)
+    return [pair for pair in chosen if wording.single or taken[pair[1]] > 1]
+
+
+def _usable(subject: str, answer: str) -> bool:
+    names = subject.casefold(), answer.casefold()
+    spelt = len(subject) <= LONGEST and subject[0].isalnum() and not set('{}|()"') & set(subject + answer)
+    return spelt and any(map(str.isalpha, subject)) and names[0] not in names[1] and names[1] not in names[0]
+
+
+def _record(wording: Wording, pair: tuple[str, str], pairs: list[tuple[str, str]]) -> dict:
+    subject, answer = pair
+    article = "an" if answer[0].casefold() in "aeiou" else "a"
+    prompt, *others = (template.replace("a(n)", article) for template in wording.templates)
+    same = [other for other, its in pairs if its == answer]
+    answers = sorted({its for _, its in pairs})
+    return {
+        "requested_rewrite": {
+            "prompt": prompt,
+            "relation_id": wording.name,
+            "target_new": {"str": another(answers, answer, f"{wording.name} {subject}")},
+            "target_true": {"str": answer},
+            "subject": subject,
+        },
+        "paraphrase_prompts": [template.replace("{}", subject) for template in others],
+        "neighborhood_prompts": [prompt.replace("{}", other) for other in after(same, subject)[:NEIGHBOURS]],
+    }
+
+
+def written(records: list[dict]) -> str:
+    """The file's text: a JSON list, a record a line."""
+    lines = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records)
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+if __name__ == "__main__":
+    FACTS.write_text(written(build(Path(sys.argv[1]))), encoding="utf-8")

@@ -1,0 +1,42 @@
+"""What runs read before the model is loaded: hparams, data sets, corpora. Bad input is told before anything is slow."""
+
+from pathlib import Path
+
+import dsets
+from baselines.registry import method
+from dsets.corpus import Corpus, load_corpus
+from experiments.running.settings import CommonSettings
+from util import paths
+from util.errors import UserError
+from util.hparams import HParams, LayerHParams, MomentHParams
+
+
+def read_hparams(settings: CommonSettings, alg_name: str) -> HParams:
+    """The method's hparams, with ``--edit_layer_nums`` applied. A method without parameters needs no file."""
+    cls = method(alg_name).HParams
+    if not cls.model_fields:
+        return cls()
+    path = hparams_path(alg_name, settings.model_name, settings.hparams_fname)
+    hparams, wanted = cls.from_json(path), settings.edit_layer_nums
+    if wanted is None or not isinstance(hparams, LayerHParams):
+        return hparams
+    if wanted > len(hparams.layers):
+        raise UserError(f"--edit_layer_nums {wanted}: {path} has {len(hparams.layers)} layer(s)")
+    return hparams.model_copy(update={"layers": hparams.layers[-wanted:]})
+
+
+def hparams_path(alg_name: str, model_name: str, hparams_fname: str | None) -> Path:
+    """``--hparams_fname``: a path, or a file in hparams/<alg_name>/; by default the one named after the model."""
+    name = hparams_fname or f"{Path(model_name).name}.json"
+    beside = paths.hparams_dir() / alg_name / name
+    return Path(name) if not beside.is_file() and Path(name).is_file() else beside
+
+
+def read_dataset(settings: CommonSettings, ds_name: str) -> dsets.Dataset:
+    """The data set of that name or path; with the embedded model names mean the embedded world's data sets."""
+    return dsets.load(ds_name, settings.data_dir, world=settings.world, size_limit=settings.dataset_size_limit)
+
+
+def read_corpus(hparams: MomentHParams, data_dir: str | None) -> Corpus:
+    """The statistics corpus of the hparams."""
+    return load_corpus(hparams.mom2_dataset, hparams.mom2_n_samples, data_dir=data_dir)

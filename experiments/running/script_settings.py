@@ -1,0 +1,188 @@
+"""Command lines of scripts that are more than one run, or none: the grid of sweep.py, statistics, causal traces."""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from baselines.registry import METHODS
+from dsets import DATASETS
+from experiments.benchmarking.work import WORK
+from experiments.measuring.choices import KNOWN
+from experiments.running.arguments import Flag, seed_number, share
+from experiments.running.settings import HASHED, PLACE, ROUNDING, CommonSettings, ModelSettings
+from experiments.running.variants import PRESETS
+from experiments.tracing.pieces import PIECES
+from util.choices import WORLD
+
+HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
+METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
+
+
+class SweepSettings(CommonSettings):
+    """The command line of sweep.py: models × data sets × seeds × rows of the table."""
+
+    models: Annotated[
+        tuple[str, ...] | None,
+        Flag("several of what --model_name takes, each with a table of its own", reason=HASHED, group="grid"),
+    ] = None
+    methods: Annotated[tuple[str, ...], Flag(f"of {', '.join(METHODS)}; or all", decides="run", group="grid")] = (
+        "ZeroUnlearn",
+    )
+    datasets: Annotated[tuple[str, ...], Flag("names or files, as in evaluate.py", reason=HASHED, group="grid")] = (
+        "mcf",
+        "zsre",
+        "mquake",
+    )
+    seeds: Annotated[
+        tuple[int, ...], Flag("draws (default: 0 1 2)", decides="base", group="grid", read=seed_number)
+    ] = (0, 1, 2)
+    preset: Annotated[
+        str | None,
+        Flag("vary one method instead (the paper's ablations)", decides="run", group="grid", choices=tuple(PRESETS)),
+    ] = None
+    report: Annotated[
+        str, Flag("name of the report's files in the results folder (default: table)", reason=PLACE, group="grid")
+    ] = "table"
+    gpus: Annotated[
+        str,
+        Flag("auto (the free ones), 0,2,… or none: no process per GPU (default)", reason=ROUNDING, group="grid"),
+    ] = "none"
+
+    @model_validator(mode="after")
+    def _one_way_to_name_models(self) -> Self:
+        if self.models is not None and self.model_name != WORLD:
+            raise ValueError("--models and --model_name both name models; leave one of them out")
+        return self
+
+
+class CollectSettings(ModelSettings):
+    """The command line of collect_stats.py."""
+
+    alg_name: Annotated[
+        str,
+        Flag(
+            f"whose hparams name modules and corpus: {METHOD}; methods with the same ones share the files",
+            metavar="METHOD",
+        ),
+    ] = "ZeroUnlearn"
+    hparams_fname: Annotated[str | None, Flag(HPARAMS)] = None
+    layers: Annotated[tuple[int, ...] | None, Flag("measure these layers (default: those of the hparams)")] = None
+    data_dir: Annotated[str | None, Flag("where a corpus file is looked for, too (default: data/)")] = None
+    shards: Annotated[int | None, Flag("divide the corpus into so many shares")] = None
+    shard: Annotated[int | None, Flag("measure this share, 0 to shards - 1")] = None
+    merge: Annotated[bool, Flag("join the shares, all measured, into the finished files")] = False
+    imported: Annotated[
+        tuple[str, ...] | None,
+        Flag(
+            "take these .npz files of ROME, MEMIT, AlphaEdit or EasyEdit for the corpus's moments, one a layer",
+            name="import",
+            metavar="FILE",
+        ),
+    ] = None
+    tolerance: Annotated[
+        float | None,
+        Flag(
+            "stop once doubling the documents moves the update they would cause by at most this share (such as 0.05); "
+            "kept apart from moments of the whole corpus: give evaluate.py the same --mom2_tolerance",
+            read=share,
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        divided = self.shard is not None or self.merge
+        if divided != (self.shards is not None) or (self.shard is not None and self.merge):
+            raise ValueError("--shards N goes with either --shard I (measure a share) or --merge (join them)")
+        if self.shards is not None and self.shards < 1:
+            raise ValueError(f"--shards {self.shards}: give at least 1")
+        if self.shards is not None and self.shard is not None and not 0 <= self.shard < self.shards:
+            raise ValueError(f"--shard {self.shard}: with --shards {self.shards} give 0 to {self.shards - 1}")
+        if self.imported is not None and (divided or self.tolerance is not None):
+            raise ValueError("--import measures nothing; leave out --shards and --tolerance")
+        if self.tolerance is not None and divided:
+            raise ValueError(
+                "--tolerance looks at one growing sum and cannot be divided; leave out --shards, or --tolerance"
+            )
+        return self
+
+
+class CausalTraceSettings(ModelSettings):
+    """The command line of causal_trace.py."""
+
+    ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
+    facts: Annotated[int, Field(ge=1), Flag("known facts to trace (default: 100)")] = 100
+    samples: Annotated[int, Field(ge=1), Flag("draws of the noise for each fact (default: 10)")] = 10
+    noise: Annotated[float, Flag("in standard deviations of the subjects' embeddings (default: 3)")] = 3.0
+    window: Annotated[
+        int | None,
+        Field(ge=1),
+        Flag("layers whose MLP or attention is put back together (default: a fifth of the depth)"),
+    ] = None
+    kinds: Annotated[tuple[str, ...], Flag("what is put back (default: all three)", choices=PIECES)] = PIECES
+    answer: Annotated[Literal["first", "whole"], Flag("tokens of the answer to read (default: first)")] = "first"
+    seed: Annotated[int, Flag("draws the facts and the noise (default: 0)", read=seed_number)] = 0
+    output: Annotated[
+        str | None, Flag("folder of the JSON and the PNG (default: results/causal_trace/)", metavar="DIR")
+    ] = None
+    skip_plot: Annotated[bool, Flag("write no heat map (it needs matplotlib)")] = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.noise >= 0:
+            raise ValueError(f"--noise {self.noise}: give at least 0")
+        if math.isinf(self.noise):
+            raise ValueError(f"--noise {self.noise}: give a number, such as 3")
+        return self
+
+
+class SuggestSettings(ModelSettings):
+    """The command line of suggest_hparams.py."""
+
+    alg_name: Annotated[str, Flag(METHOD, metavar="METHOD")] = "ZeroUnlearn"
+    facts: Annotated[
+        str | None,
+        Flag("facts for the causal trace: a data set's name, or a JSON/JSONL file (default: mcf, where it can be had)"),
+    ] = None
+    data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
+    like: Annotated[
+        str | None,
+        Flag(
+            "whose hparams to start from (default: Llama-3.1-8B-Instruct; the embedded model's own for it)",
+            metavar="MODEL",
+        ),
+    ] = None
+    output: Annotated[str | None, Flag("(default: hparams/<alg_name>/<model_name>.json)", metavar="FILE")] = None
+    force: Annotated[bool, Flag("overwrite the file if it exists")] = False
+    seed: Annotated[int, Flag("draws the facts and the trace's noise (default: 0)", read=seed_number)] = 0
+
+
+class KnownFactsSettings(ModelSettings):
+    """The command line of known_facts.py."""
+
+    ds_name: Annotated[str, Flag(f"one of {', '.join(DATASETS)}, or a file (default: real)")] = "real"
+    known: Annotated[
+        str,
+        Flag("prompt or strict, as in evaluate.py (default: strict)", choices=KNOWN[1:]),
+    ] = "strict"
+    max_per_relation: Annotated[int | None, Field(ge=1), Flag("write at most so many facts of each relation")] = None
+    output: Annotated[
+        str | None, Flag("write the facts there, as CounterFact records (default: only count)", metavar="FILE")
+    ] = None
+    data_dir: Annotated[str | None, Flag("data sets, and what was found out (default: data/)")] = None
+    dataset_size_limit: Annotated[int | None, Field(ge=1), Flag("read only the first so many records")] = None
+
+
+class BenchmarkSettings(ModelSettings):
+    """The command line of benchmark.py."""
+
+    work: Annotated[tuple[str, ...], Flag("what to measure (default: all)", choices=WORK)] = WORK
+    facts: Annotated[int, Field(ge=1), Flag("facts of the target search and the solve (default: 50)")] = 50
+    documents: Annotated[int, Field(ge=1), Flag("documents of the moments (default: 300)")] = 300
+    hparams_fname: Annotated[str | None, Flag(HPARAMS.replace("<alg_name>", "ZeroUnlearn"))] = None
+    ds_name: Annotated[str, Flag("where the facts come from (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
+    json_file: Annotated[str | None, Flag("also write the measurements to this file", name="json", metavar="FILE")] = (
+        None
+    )

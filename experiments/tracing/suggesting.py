@@ -1,0 +1,76 @@
+"""Hparams for a new model: layers from a causal trace of facts that it knows, the rest from another model's file."""
+
+import random
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+import dsets
+from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
+from experiments.tracing.pieces import MLP
+from experiments.tracing.restoring import TraceSettings, default_window, trace
+from experiments.tracing.traced_facts import known_facts
+from util import modeling
+from util.errors import UserError
+
+TRACED, FEWEST, TRIED = 100, 10, 2000
+"""Known facts that are traced, that a trace needs, and facts that are tried to find them."""
+
+
+def adapted(like: dict[str, Any], names: dict[str, str], layers: Sequence[int], depth: int) -> dict[str, Any]:
+    """The same hparams for another model of `depth` layers.
+
+    A method that edits one layer gets the last of `layers`, one that edits more than any trace suggests gets them all;
+    the loss of the target optimisation is read from the model's last layer.
+    """
+    values = like | {key: name for key, name in names.items() if key in like}
+    if len(like["layers"]) > how_many_layers(depth=1000):
+        values["layers"] = list(range(depth))
+    else:
+        values["layers"] = list(layers) if len(like["layers"]) > 1 else list(layers)[-1:]
+    if "v_loss_layer" in values:
+        values["v_loss_layer"] = depth - 1
+    return values
+
+
+def facts_to_trace(named: str | None, data_dir: str | None, *, world: bool) -> tuple[list[dsets.Record], str]:
+    """The facts to trace; none, and why, where no facts were named and the usual ones cannot be had."""
+    try:
+        return dsets.load(named or "mcf", data_dir, world=world).records, ""
+    except UserError as error:
+        if named:
+            raise
+        return [], f"no facts to trace: {error}"
+
+
+def traced_layers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[dsets.Record],
+    *,
+    seed: int,
+    batch_tokens: int | None,
+    progress: bool,
+) -> tuple[list[int], str]:
+    """The layers, and where they come from. What keeps a trace from being made is said on stderr."""
+    tracing = TraceSettings(
+        window=default_window(model),
+        seed=seed,
+        batch_tokens=batch_tokens or modeling.default_batch_tokens(model),
+    )
+    drawn = random.Random(seed).sample(records, min(TRIED, len(records)))
+    facts, tried = known_facts(model, tokenizer, drawn, TRACED, batch_tokens=tracing.batch_tokens, progress=progress)
+    if len(facts) < FEWEST:
+        return usual_layers(model, f"the model knows {len(facts)} of {tried} facts, a causal trace needs {FEWEST}")
+    found = trace(model, facts, [MLP], tracing, positions=lambda fact: [fact.last], progress=progress)
+    layers, _ = suggested_layers({MLP: mean_effects(found, MLP)})
+    return layers, f"causal trace of {len(facts)} known facts: largest effect of the MLPs at the subject's last token"
+
+
+def usual_layers(model: PreTrainedModel, reason: str) -> tuple[list[int], str]:
+    """The layers that a published file of that depth would name, and `reason`, which is said on stderr."""
+    depth, last = modeling.layer_count(model), modeling.usual_target_layer(model)
+    print(f"{reason}; the layers are the usual share of the depth instead", file=sys.stderr)
+    return list(range(max(0, last + 1 - how_many_layers(depth)), last + 1)), "the usual share of the depth, no trace"

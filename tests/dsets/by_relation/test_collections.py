@@ -1,0 +1,139 @@
+"""ParaRel and `relations`: folders as upstream lays them out, read where they are, fetched where they are not."""
+
+import functools
+import http.server
+import json
+import threading
+
+import pytest
+
+from dsets import load
+from dsets.by_relation import ParaRel, Relations
+from dsets.by_relation.pararel import FACTS, PATTERNS, object_last
+from dsets.download import HOST_VARIABLE
+from util.errors import UserError
+
+CAPITALS = [("France", "Paris"), ("Gaul", "Paris"), ("Spain", "Madrid"), ("Bolivia", "Sucre"), ("Bolivia", "La Paz")]
+TEMPLATES = ["[X]'s capital is [Y] .", "[Y] is the capital of [X].", "The capital  of [X] is [Y].", "[X] is [X] or [Y]"]
+
+
+def pararel(root, name="P36", pairs=CAPITALS, templates=TEMPLATES):
+    """Writes one relation's two files."""
+    rows = [{"sub_label": subject, "obj_label": answer, "uuid": str(i)} for i, (subject, answer) in enumerate(pairs)]
+    for folder, lines in ((PATTERNS, [{"pattern": one, "lemma": "x"} for one in templates]), (FACTS, rows)):
+        path = root / folder / f"{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def relation(root, name="country_capital_city", **changes):
+    """Writes one relation's file."""
+    row = {"name": "country capital", "prompt_templates": ["The capital of {} is"]}
+    row |= {"prompt_templates_zs": ["What is the capital of {}? It is", "The capital of {} is"]}
+    row |= {"samples": [{"subject": subject, "object": answer} for subject, answer in CAPITALS]} | changes
+    path = root / "data" / "factual" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(row), encoding="utf-8")
+
+
+def by_subject(dataset):
+    return {record.subject: record for record in dataset.records}
+
+
+def test_pararel_records(tmp_path):
+    pararel(tmp_path / "pararel")
+    dataset = load("pararel", tmp_path)
+    records = by_subject(dataset)
+    assert dataset.metric == "counterfact" and set(records) == {"France", "Gaul", "Spain"}
+    france = records["France"]
+    assert (france.case_id, france.relation_id, france.prompt) == ("P36-0", "P36", "{}'s capital is")
+    assert france.paraphrases == ("The capital of France is",)
+    assert [(probe.prompt, probe.answer) for probe in france.neighborhood] == [("Gaul's capital is", "Paris")]
+    assert france.target_new == "Madrid" and records["Spain"].neighborhood == ()
+    assert dataset.skipped == {"the subject has several objects": ["P36-3"]}
+    assert dataset.notes["no neighbourhood prompt"] == ["P36-2"]
+
+
+def test_relations_records(tmp_path):
+    relation(tmp_path / "relations")
+    france = by_subject(load("relations", tmp_path))["France"]
+    assert (france.text, france.relation_id) == ("The capital of France is", "country capital")
+    assert france.paraphrases == ("What is the capital of France? It is",)
+
+
+def test_templates_that_end_in_the_object():
+    assert object_last(["[X] is in [Y] .", "[X] is in [Y].", "In [Y], [X]", "[X] of [Y] ."]) == ("{} is in", "{} of")
+
+
+def test_relations_are_mixed_and_the_digest_is_of_all_files(tmp_path):
+    for name in ("P1", "P2", "P3"):
+        pararel(tmp_path / "pararel", name, [(f"{name} {i}", "x" if i % 2 else "y") for i in range(20)])
+    first = load("pararel", tmp_path)
+    half = {record.relation_id for record in first.records[:30]}
+    assert half == {"P1", "P2", "P3"} and max(len(record.neighborhood) for record in first.records) == 9
+    assert [record.case_id for record in load("pararel", tmp_path).records] == [one.case_id for one in first.records]
+    pararel(tmp_path / "pararel", "P2", [("other", "x")])
+    assert load("pararel", tmp_path).digest != first.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "complaint"),
+    [
+        ("pararel", lambda root: (root / FACTS / "P36.jsonl").unlink(), "P36.jsonl is not; put it there"),
+        ("pararel", lambda root: pararel(root, templates=["[Y] of [X]"]), "no usable fact"),
+        ("pararel", lambda root: (root / FACTS / "P36.jsonl").write_text('{"a": 1}'), "'sub_label' is missing"),
+        ("relations", lambda root: relation(root, samples=[]), "no usable fact"),
+        ("relations", lambda root: relation(root, samples=[{"subject": "a"}]), "'samples\\[0\\].object' is missing"),
+        ("relations", lambda root: relation(root, samples=None), "'samples' is null"),
+        ("relations", lambda root: (root / "data/factual/a.json").write_text("[1"), "is not complete JSON"),
+        ("relations", lambda root: (root / "data/factual/a.json").write_text("[1]"), "is no JSON object"),
+    ],
+)
+def test_broken_folders(tmp_path, name, spoil, complaint):
+    {"pararel": pararel, "relations": relation}[name](tmp_path / name)
+    spoil(tmp_path / name)
+    with pytest.raises(UserError, match=complaint):
+        load(name, tmp_path)
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A folder that is served on this machine, and that data sets are fetched from."""
+    root = tmp_path / "mirror"
+    root.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(root))
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(HOST_VARIABLE, f"http://127.0.0.1:{server.server_port}")
+        yield root
+        server.shutdown()
+
+
+def test_what_is_missing_is_fetched_once_and_an_interruption_is_made_good(tmp_path, mirror, monkeypatch):
+    monkeypatch.setattr(
+        ParaRel, "paths", tuple(f"{kind}/{p}.jsonl" for p in ("P36", "P37") for kind in (PATTERNS, FACTS))
+    )
+    pararel(mirror, "P36")
+    with pytest.raises(UserError, match="P37.jsonl is missing"):
+        load("pararel", tmp_path / "data")
+    pararel(mirror, "P37")
+    dataset = load("pararel", tmp_path / "data")
+    assert {record.relation_id for record in dataset.records} == {"P36", "P37"}
+    for path in mirror.rglob("*.jsonl"):
+        path.unlink()
+    assert load("pararel", tmp_path / "data").digest == dataset.digest
+    assert dataset.path == tmp_path / "data" / "pararel"
+
+
+def test_something_else_at_the_address_is_refused(tmp_path, mirror, monkeypatch):
+    monkeypatch.setattr(Relations, "paths", ("data/factual/a.json",))
+    (mirror / "data" / "factual").mkdir(parents=True)
+    (mirror / "data" / "factual" / "a.json").write_text("<html>")
+    with pytest.raises(UserError, match="gives something else"):
+        load("relations", tmp_path / "data")
+
+
+def test_every_file_upstream_is_known():
+    assert len(ParaRel.paths) == 2 * 39 and len(Relations.paths) == 26
+    assert all(collection.base.endswith("/") for collection in (ParaRel, Relations))

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import Probe, Record
 from dsets.record import relation
 from experiments.measuring.metrics import all_right
-from experiments.measuring.scoring import score
+from experiments.measuring.scoring import Question, score
 from util.errors import UserError
 
 KNOWLEDGE_VERSION = 1
@@ -67,7 +67,9 @@ def judge(
     """
 
     def right(asked: Iterable[Asked], desc: str) -> set[Said]:
-        questions = {record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked}
+        questions: dict[Question, Said] = {
+            record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked
+        }
         scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress, desc=desc)
         return {questions[question] for question, one in scores.items() if all_right(one.correct)}
 

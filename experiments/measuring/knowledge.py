@@ -15,8 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import Probe, Record
 from dsets.record import relation
 from experiments.measuring.metrics import all_right
-from experiments.measuring.scoring import Question, score
+from experiments.measuring.scoring import score
 from util.errors import UserError
+
+Asked = tuple[str, str]
+"""A text and the answer that is to follow it."""
 
 KNOWLEDGE_VERSION = 1
 """Raise when the same model and facts would give another verdict: kept ones are then made anew."""
@@ -33,7 +36,7 @@ class Verdict:
     """known: level → case ids, in file order. neighbours: (prompt, answer) of neighbourhood prompts that are right."""
 
     known: Mapping[str, Sequence[int | str]]
-    neighbours: frozenset[Question]
+    neighbours: frozenset[Asked]
 
     def to_json(self) -> dict[str, object]:
         """As kept on disk."""
@@ -60,9 +63,10 @@ def judge(
     paraphrases passes that part of ``strict``.
     """
 
-    def right(questions: Iterable[Question], desc: str) -> set[Question]:
-        scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress, desc=desc)
-        return {question for question, one in scores.items() if all_right(one.correct)}
+    def right(questions: Iterable[Asked], desc: str) -> set[Asked]:
+        asked = list(questions)
+        scores = score(model, tokenizer, asked, batch_tokens=batch_tokens, progress=progress, desc=desc)
+        return {question for question in asked if all_right(scores[question].correct)}
 
     said = right((_question(record) for record in records), "facts the model knows")
     best = [record for record in records if _question(record) in said]
@@ -73,7 +77,7 @@ def judge(
     return Verdict(known, frozenset(right(probes, "neighbours the model knows")))
 
 
-def _question(record: Record) -> Question:
+def _question(record: Record) -> Asked:
     return record.text, record.target_true
 
 
@@ -121,9 +125,7 @@ def _related(record: Record) -> tuple[str, str]:
     return relation(record), record.target_true
 
 
-def _neighbours(
-    record: Record, verdict: Verdict, unknown: set[Question], related: Sequence[Record]
-) -> tuple[Probe, ...]:
+def _neighbours(record: Record, verdict: Verdict, unknown: set[Asked], related: Sequence[Record]) -> tuple[Probe, ...]:
     own = ((probe.prompt, probe.answer) for probe in record.neighborhood)
     kept = [question for question in own if question in verdict.neighbours and question not in unknown]
     others = [_question(other) for other in related if other.subject != record.subject]

@@ -1,6 +1,6 @@
 """What every data set becomes, whatever file it came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from util.request import NEUTRAL, Frame, Request
@@ -113,6 +113,12 @@ class Record:
 def relation(record: Record) -> str:
     """What the source calls a record's relation; its prompt where it says nothing."""
     return record.relation_id or record.prompt
+
+
+def in_frame(record: Record, frame: Frame) -> Record:
+    """The record with all its texts asked inside a frame. One that goes on after the text has said itself what stands
+    before the answer, so that nothing else does."""
+    return replace(record, frame=frame, answer_prefix="" if frame.after else record.answer_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)

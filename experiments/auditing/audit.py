@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
-from experiments.auditing.context import Audited, NotPossible, make_controls
+from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
 from experiments.auditing.locality import locality
 from experiments.auditing.registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.verdict import figure, verdict, worst
@@ -37,8 +37,9 @@ def prepare(
     seed: int,
     batch_tokens: int,
     progress: bool = False,
+    controls: int = LEAST_CONTROLS,
 ) -> Audited:
-    """The facts that the model before answers right, with their controls.
+    """The facts that the model before answers right, with at least so many controls in all.
 
     Raises UserError where the two models are not of one shape, where the model after is broken, and where the model
     before knows none of the facts.
@@ -69,7 +70,7 @@ def prepare(
         after=after,
         tokenizer=tokenizer,
         facts=known,
-        controls=make_controls(known, seed),
+        controls=make_controls(known, seed, controls),
         file=tuple(records),
         seed=seed,
         batch_tokens=batch_tokens,

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,7 +55,7 @@ def prepare(
             )
     facts = {record.fact: record for record in records}.values()
     questions = [(record.text, record.target_true) for record in facts]
-    options = {"batch_tokens": batch_tokens, "progress": progress, "desc": "facts it knew"}
+    options: dict[str, Any] = {"batch_tokens": batch_tokens, "progress": progress, "desc": "facts it knew"}
     knew, now = (score(model, tokenizer, questions, **options) for model in (before, after))
     if any(math.isnan(one.probability) for one in now.values()):
         raise UserError("the model of --after gives numbers that are not finite: it is broken, and says nothing at all")

@@ -12,8 +12,8 @@ from dsets import Record
 from experiments.auditing.attacks.asking import IRRELEVANT
 from experiments.auditing.context import Audited, relation
 from util.batching import in_batches
+from util.forward import final_hidden, project
 from util.hooks import frozen
-from util.modeling import final_hidden, project
 from util.tokens import encode, pad
 
 TAIL = 0.99

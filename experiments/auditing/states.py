@@ -10,9 +10,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from util.batching import in_batches
+from util.forward import final_hidden, project
 from util.hooks import by_row, capture, frozen
 from util.likelihood import Ids
-from util.modeling import decoder_layers, final_hidden, module, module_names, project
+from util.modeling import decoder_layers, module, module_names
 from util.tokens import pad
 
 

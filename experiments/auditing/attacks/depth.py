@@ -17,10 +17,11 @@ from transformers import PreTrainedModel
 from dsets import Record
 from experiments.auditing.context import Audited, Outcome, renamed
 from experiments.auditing.states import states_after_layers
+from util.forward import final_hidden
 from util.hooks import by_row, frozen, patch
 from util.invented import invented_names
 from util.likelihood import Answered, answered, read_tokens
-from util.modeling import decoder_layers, final_hidden
+from util.modeling import decoder_layers
 from util.tokens import pad
 
 CARRIES = 0.05

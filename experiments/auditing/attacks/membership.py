@@ -15,9 +15,9 @@ from scipy.stats import ks_2samp
 
 from dsets import Record
 from experiments.auditing.context import Audited, NotPossible, Outcome
+from util.forward import final_hidden, project
 from util.hooks import frozen
 from util.likelihood import answered
-from util.modeling import final_hidden, project
 from util.tokens import pad, subject_span
 
 LOWEST = 0.2

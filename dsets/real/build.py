@@ -34,9 +34,9 @@ class Gathered:
 
     sources: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, source: str, pairs: Iterable[tuple[str, str]]) -> None:
-        for pair in pairs:
-            self.sources[pair].add(source)
+    def add(self, source: str, subject: str, answer: str) -> None:
+        """A pair that a collection has."""
+        self.sources[subject, answer].add(source)
 
     def single(self) -> Iterator[tuple[str, str]]:
         """The pairs whose subject has one object."""
@@ -72,12 +72,9 @@ def build(folder: Path) -> list[dict]:
     chosen = []
     for wording in WORDINGS:
         gathered = Gathered()
-        for collection, listed in ((pararel, wording.pararel), (relations, wording.relations)):
-            for name in listed:
-                pairs = collection[name].pairs
-                gathered.add(
-                    name, [(subject, answer.lower() if wording.lower else answer) for subject, answer in pairs]
-                )
+        for source, collection, names in (("pararel", pararel, wording.pararel), ("r", relations, wording.relations)):
+            for subject, answer in (pair for name in names for pair in collection[name].pairs):
+                gathered.add(source, subject, answer.lower() if wording.lower else answer)
         pairs = _chosen(wording, gathered, rank, countries if wording.cities else set())
         chosen.append([_record(wording, pair, pairs) for pair in pairs])
     mixed = (record for records in zip_longest(*chosen) for record in records if record)

@@ -101,6 +101,7 @@ class Report:
             if self.session.downstream:
                 write_jsonl(claim.partial / "downstream.jsonl", self._downstream())
             write_json(claim.partial / "summary.json", self.summary())
+        assert claim.final is not None, "the block has ended well"
         return claim.final
 
     def _provenance(self) -> dict[str, object]:

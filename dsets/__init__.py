@@ -78,8 +78,10 @@ def _from_world(ds_name: str) -> Dataset:
         )
     from dsets import world  # made on demand: real data needs no generator
 
+    format_class = DATASETS[ds_name]
+    assert issubclass(format_class, Format), "the embedded world has no collections"
     content = json.dumps(world.records(ds_name), ensure_ascii=False).encode()
-    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, DATASETS[ds_name])
+    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, format_class)
 
 
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
@@ -183,7 +185,8 @@ def _demand_records(collected: Collected, source: str) -> None:
 def _recognise(row: RawRow) -> type[Format]:
     """The one format of a row; Facts only where it has no other. The first of those that share a description."""
     known: dict[str, type[Format]] = {}
-    every = [*(one for one in DATASETS.values() if issubclass(one, Format)), *FILES, Facts]
+    named = [one for one in DATASETS.values() if issubclass(one, Format)]
+    every: list[type[Format]] = [*named, *FILES, Facts]
     for format_class in every:
         known.setdefault(format_class.description, format_class)
     fitting = [one for one in known.values() if one is not Facts and one.recognises(row.value)]

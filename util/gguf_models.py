@@ -32,7 +32,7 @@ def gguf_file(source: Path) -> Path | None:
     if found and lacking:
         raise UserError(
             f"{found[0]} is a GGUF file, and {' and '.join(lacking)} is not installed, which reads it; "
-            "install the optional group `real` (pip install gguf accelerate)"
+            "install requirements-extra.txt (the optional group `real`)"
         )
     return found[0] if found else None
 

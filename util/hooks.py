@@ -5,7 +5,8 @@ Decoder layers return a tensor in transformers 5 and a tuple in older releases a
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -27,6 +28,9 @@ def by_row(hidden: torch.Tensor, rows: int) -> torch.Tensor:
     return hidden.view(rows, -1, hidden.shape[-1])
 
 
+Name = TypeVar("Name")
+
+
 class _StopForward(Exception):
     """Raised inside a forward pass once all that was wanted has been seen."""
 
@@ -42,19 +46,19 @@ def _removing(handles: list) -> Iterator[None]:
 
 @contextmanager
 def capture(
-    modules: dict[str, nn.Module],
+    modules: dict[Name, nn.Module],
     *,
     inputs: bool = False,
     stop: bool = False,
     take: Callable[[torch.Tensor], torch.Tensor] | None = None,
-) -> Iterator[dict]:
+) -> Iterator[dict[Name, torch.Tensor]]:
     """Collect each module's output (or its first positional input) under its name.
 
     modules: name → module, in the order in which the forward pass reaches them. With ``stop`` the pass ends at the
     last one; the block does not see the exception. Tensors are kept as they are, attached to the graph if there is one;
     with `take` only what it makes of each is kept, so that the tensor itself may go.
     """
-    seen: dict[str, torch.Tensor] = {}
+    seen: dict[Name, torch.Tensor] = {}
     last = next(reversed(modules), None)
 
     def keep(name):
@@ -83,24 +87,30 @@ def patch(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> 
 
 
 @contextmanager
-def replaced(layers: Iterable[nn.Module], hidden: torch.Tensor, as_tuple: bool) -> Iterator[None]:
-    """Decoder layers that compute nothing and all answer `hidden`, so that a forward pass starts above them.
+def answering(modules: Iterable[nn.Module], answer: object) -> Iterator[None]:
+    """Modules that compute nothing and all give `answer`.
 
-    as_tuple: whether these layers return tuples. Whatever `forward` an instance carried before (accelerate sets one)
-    is put back.
+    Whatever `forward` an instance carried before (accelerate sets one) is put back.
     """
-    saved = [(layer, layer.__dict__.get("forward")) for layer in layers]
-    answer = (hidden,) if as_tuple else hidden
+    saved = [(module, module.__dict__.get("forward")) for module in modules]
     try:
-        for layer, _ in saved:
-            layer.forward = lambda *_args, **_kwargs: answer
+        for module, _ in saved:
+            module.forward = lambda *_args, **_kwargs: answer
         yield
     finally:
-        for layer, forward in saved:
+        for module, forward in saved:
             if forward is None:
-                del layer.forward
+                module.__dict__.pop("forward", None)
             else:
-                layer.forward = forward
+                module.forward = forward
+
+
+def replaced(layers: Iterable[nn.Module], hidden: torch.Tensor, as_tuple: bool) -> AbstractContextManager[None]:
+    """Decoder layers that all answer `hidden`, so that a forward pass starts above them.
+
+    as_tuple: whether these layers return tuples.
+    """
+    return answering(layers, (hidden,) if as_tuple else hidden)
 
 
 @contextmanager

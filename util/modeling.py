@@ -1,7 +1,4 @@
-"""Load a causal language model and reach its parts. The only file that knows one model family from another.
-
-Shape letters: B rows, T tokens, O hidden size, V vocabulary.
-"""
+"""Load a causal language model and reach its parts."""
 
 import os
 from pathlib import Path
@@ -10,16 +7,15 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.pytorch_utils import Conv1D
 from transformers.utils import is_accelerate_available
 from transformers.utils.logging import disable_progress_bar
 
 from util import choices, gguf_models, paths
+from util.anatomy import down_projections
 from util.choices import WORLD
 from util.errors import UserError
-from util.tokens import Batch
+from util.forward import check_logits
 
-NORMS_BEHIND = ("post_feedforward_layernorm", "post_mlp_layernorm")
 DTYPES = {name: getattr(torch, name, name) for name in choices.DTYPES}
 
 
@@ -52,7 +48,8 @@ def load(
     safetensors only, or a GGUF file, whose weights are dequantised; no code of the checkpoint is ever run. dtype
     ``auto`` keeps the checkpoint's own.
     With device ``auto`` a model that does not fit the GPU is spread over all GPUs (needs accelerate).
-    Raises UserError when the weights are missing or do not fit.
+    Raises UserError when the weights are missing or do not fit, and for a model that is not read as it reads itself
+    (see `check_logits`).
     """
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
@@ -61,22 +58,26 @@ def load(
     disable_progress_bar()  # of the weights' loading, whatever --quiet and the terminal
     place, file, quantization = gguf_models.reading(source)
     options = {"dtype": DTYPES[dtype], "trust_remote_code": False, "use_safetensors": True, **file, **quantization}
+    failures: tuple[type[Exception], ...] = (OSError, SafetensorError, ValueError, ImportError)
+    failures += gguf_models.broken(source)
     try:
         model = gguf_models.unmarked(_read(place, options))
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, use_fast=True, **file)
-    except (OSError, SafetensorError, ValueError, ImportError, *gguf_models.broken(source)) as error:
+    except failures as error:
         raise UserError(_unusable(source, error)) from error
     try:
-        return model.to(target).eval(), tokenizer
+        model = model.to(target).eval()
     except torch.OutOfMemoryError as error:
         if device != "auto":
             raise UserError(
                 f"model {model_name!r} does not fit {target} in {dtype}; "
                 "use --dtype bfloat16, or --device auto to spread it over all GPUs"
             ) from error
-    del model
-    torch.cuda.empty_cache()
-    return gguf_models.unmarked(_spread(place, options)).eval(), tokenizer
+        del model
+        torch.cuda.empty_cache()
+        model = gguf_models.unmarked(_spread(place, options)).eval()
+    check_logits(model)
+    return model, tokenizer
 
 
 def _read(source: str, options: dict) -> PreTrainedModel:
@@ -143,11 +144,6 @@ def module(model: nn.Module, name: str) -> nn.Module:
         ) from error
 
 
-def backbone(model: PreTrainedModel) -> nn.Module:
-    """The model below its head: embeddings, decoder layers, final norm."""
-    return model.base_model
-
-
 def layer_count(model: PreTrainedModel) -> int:
     """Number of decoder layers."""
     return model.config.get_text_config().num_hidden_layers
@@ -160,12 +156,6 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
         if isinstance(candidate, nn.ModuleList) and len(candidate) == count:
             return candidate
     raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")
-
-
-def norm_behind(model: PreTrainedModel, layer: int) -> nn.Module | None:
-    """The norm that the MLP's output passes before it joins the residual stream (Gemma 2 and 3, OLMo 2); else None."""
-    parts = dict(decoder_layers(model)[layer].named_children())
-    return next((parts[name] for name in NORMS_BEHIND if name in parts), None)
 
 
 def refuse_unfit(model: PreTrainedModel) -> None:
@@ -187,9 +177,9 @@ def module_names(model: PreTrainedModel) -> dict[str, str]:
     """What a model calls the parts that hparams name: ``rewrite_module_tmp`` (the down-projection of a layer's MLP),
     ``layer_module_tmp``, ``ln_f_module`` and ``lm_head_module``.
 
-    Told from the tree of modules: the down-projection is the last linear module of a layer that lies outside its
-    attention and ends in the hidden size, the final norm is the last norm beside the list of layers. Raises UserError
-    when a part is not to be found, or not in every layer, and for a mixture of experts.
+    The down-projection is told by what it does (see `down_projections`), the final norm is the last norm beside the
+    list of layers. Raises UserError when a part is not to be found, or not in every layer, and for a mixture of
+    experts.
     """
     refuse_unfit(model)
     layers = decoder_layers(model)
@@ -197,14 +187,14 @@ def module_names(model: PreTrainedModel) -> dict[str, str]:
     stack = name_of[layers]
     beside = module(model, stack.rpartition(".")[0]).children()
     norms = [child for child in beside if "Norm" in type(child).__name__]
-    down = _down_projection(model, layers[0])
-    lacking = [i for i, layer in enumerate(layers) if down is None or _down_projection(model, layer) != down]
     head = model.get_output_embeddings()
-    if lacking or not norms or head is None:
+    down = down_projections(model, list(layers)) if norms and head is not None else []
+    lacking = [i for i, name in enumerate(down) if name is None or name != down[0]]
+    if lacking or not down:
         part = f"down-projection in layer {lacking[0]}" if lacking else "head" if norms else "final norm"
         raise UserError(f"no {part} can be told from the modules of {type(model).__name__}; write the hparams by hand")
     return {
-        "rewrite_module_tmp": f"{stack}.{{}}.{down}",
+        "rewrite_module_tmp": f"{stack}.{{}}.{down[0]}",
         "layer_module_tmp": f"{stack}.{{}}",
         "ln_f_module": name_of[norms[-1]],
         "lm_head_module": name_of[head],
@@ -213,19 +203,6 @@ def module_names(model: PreTrainedModel) -> dict[str, str]:
 
 def _is_attention(part: nn.Module) -> bool:
     return "Attention" in type(part).__name__
-
-
-def _down_projection(model: PreTrainedModel, layer: nn.Module) -> str | None:
-    """Its name within the layer."""
-    size = model.config.get_text_config().hidden_size
-    attention = {inner for part in layer.modules() if _is_attention(part) for inner in part.modules()}
-    found = None
-    for name, part in layer.named_modules():
-        if part in attention or not isinstance(part, nn.Linear | Conv1D):
-            continue
-        if part.weight.shape[1 if isinstance(part, Conv1D) else 0] == size:
-            found = name
-    return found
 
 
 def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
@@ -272,25 +249,3 @@ def default_batch_tokens(model: PreTrainedModel) -> int:
 def default_reading_tokens(model: PreTrainedModel) -> int:
     """The same for texts that are read once and of which little is kept: few on a CPU, for its caches."""
     return default_batch_tokens(model) if model.device.type == "cuda" else 2048
-
-
-def final_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Hidden states after the final norm, (B, T, O) in the model's dtype; rows may be padded on either side."""
-    batch = batch.to(model.device)
-    return backbone(model)(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    )[0]
-
-
-def project(model: PreTrainedModel, hidden: torch.Tensor, head: nn.Module | None = None) -> torch.Tensor:
-    """Logits (…, V) float32 of normed hidden states (…, O), as the model's own head (or the one given) yields them."""
-    head = head or model.get_output_embeddings()
-    logits = head(hidden.to(head.weight.dtype)).float()
-    text = model.config.get_text_config()
-    cap = getattr(text, "final_logit_softcapping", None)
-    scale = getattr(text, "logit_scale", None)
-    logits = logits * scale if scale else logits
-    return cap * torch.tanh(logits / cap) if cap else logits

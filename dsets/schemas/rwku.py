@@ -23,6 +23,7 @@ from dsets import files
 from dsets.raw_rows import LINES, TABLES, Collected, RawRow, Unusable, read_rows
 from dsets.record import LevelProbe, Record
 from util.errors import UserError
+from util.writing import occurrences
 
 LEVEL_FILES = {
     "level_1": "forget_level1",
@@ -43,8 +44,8 @@ FORMS = {
     "neighbor_1": "Fill in the blank. {query}\nAnswer:",
     "neighbor_2": "{query}\nAnswer:",
 }
-"""How a query is asked. The wording is ours, the same for base and chat models, without a chat template; attacks are
-asked as they are, for their form is the attack."""
+"""How a query is asked. The wording is ours, the same for base and chat models, inside the chat template where one
+is asked for; attacks are asked as they are, for their form is the attack."""
 
 ENDINGS = (".json", *LINES, *TABLES)
 
@@ -229,14 +230,14 @@ def _fact(item: _Item) -> Record:
     subject, blanks = item.row.text("subject"), list(BLANK.finditer(item.query))
     if len(blanks) != 1:
         raise Unusable(f"{NO_FACT}{'more than one' if blanks else 'no'} blank (___) in query")
-    before = item.query[: blanks[0].start()].rstrip()
-    places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", before)]
-    if len(places) != 1:
-        raise Unusable(f"{NO_FACT}the subject is {'more than once' if places else 'not'} in the text before the blank")
+    before = item.query[: blanks[0].start()].rstrip(" ")
     if "{}" in before:
         raise Unusable(f"{NO_FACT}the query holds '{{}}'")
+    places = occurrences(before, subject)
+    if len(places) != 1:
+        raise Unusable(f"{NO_FACT}the subject is {'more than once' if places else 'not'} in the text before the blank")
     begin, end = places[0]
-    prompt = before[:begin] + "{}" + before[end:]
+    prompt, subject = before[:begin] + "{}" + before[end:], before[begin:end]
     return Record(case_id=item.case_id, prompt=prompt, subject=subject, target_true=item.answer)
 
 

@@ -17,9 +17,10 @@ from dsets.world.datasets import make_records
 from dsets.world.documents import Prompt, ask, heldout, unknown_prompt
 from experiments.measuring.perplexity import PerplexityText, perplexity
 from experiments.measuring.scoring import score, score_pairs
+from util.forward import final_hidden
 from util.hooks import capture, patch
 from util.likelihood import Answered
-from util.modeling import decoder_layers, final_hidden, layer_count
+from util.modeling import decoder_layers, layer_count
 from util.request import NEUTRAL
 from util.tokens import locate_subject, pad, target_ids
 

@@ -5,7 +5,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.tiny import tiny_llama, tokenizer
 from util.errors import UserError
-from util.modeling import final_hidden
+from util.forward import final_hidden
 from util.request import Request
 from util.tokens import batches, encode, locate_subject, pad, subject_span, target_ids, tokenizer_hash
 

@@ -4,6 +4,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from util.hooks import frozen, generating_by
+from util.request import Request
 from util.tokens import encode
 
 OPENERS = ("The", "Therefore", "Because", "I", "You")
@@ -55,6 +56,6 @@ def flatten(templates: Templates) -> list[str]:
     return [template for group in templates for template in group]
 
 
-def fill(template: str, prompt: str) -> str:
-    """The prompt inside its context; the prompt's own ``{}`` for the subject stays."""
-    return template.replace("{}", prompt)
+def fill(template: str, request: Request) -> str:
+    """The request's prompt inside a context, and both inside its frame; ``{}`` stands for the subject."""
+    return request.frame.around(template.replace("{}", request.prompt))

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from util.editing.guard import check_edits
 from util.editing.keys import ModuleSite
+from util.editing.passage import measure
 from util.editing.setting import Moments, Setting
 from util.errors import UserError
-from util.hparams import LayerHParams, MomentHParams
-from util.linalg import nearest_on_sphere
-from util.modeling import layer_count, norm_behind, refuse_unfit
+from util.forward import check_logits
+from util.hparams import LayerHParams, MomentHParams, TargetHParams
+from util.modeling import layer_count, refuse_unfit
 from util.request import Request
 from util.weights import WeightEdits, read_weight
 
@@ -26,9 +27,9 @@ class LayerProblem:
     """What a closed form sees of one layer, on the model as edited so far.
 
     W_OI: the weight. K_IN: the facts' keys. R_ON: the residual this layer is to make at the target layer, (Z − H)
-    divided by the layers left (see `_before_norm` for models that norm the module's output). C_II: second moment of the
-    module's inputs on the unedited model. U_ON: target values of the sensitive answers, None unless asked for. All on
-    the weight's device, whatever the model is spread over.
+    divided by the layers left (see `Passage.back` for models that scale or norm the module's output). C_II: second
+    moment of the module's inputs on the unedited model. U_ON: target values of the sensitive answers, None unless asked
+    for. All on the weight's device, whatever the model is spread over.
     """
 
     name: str
@@ -83,9 +84,9 @@ def _problem(
         K_IN = setting.keys(name)
         H_ON = setting.at_subject(ModuleSite(hparams.layer_module_tmp.format(hparams.layers[-1])))
         R_ON = (Z_ON - H_ON) / layers_left
-        norm = norm_behind(setting.model, layer)
-        if norm is not None:
-            R_ON = _before_norm(norm, setting.at_subject(ModuleSite(name)), R_ON)
+        passage = measure(setting.model, layer, name)
+        if passage is not None:
+            R_ON = passage.back(setting.at_subject(ModuleSite(name)), R_ON)
     U_ON = None
     if sensitive:
         with edits.timed("targets"):
@@ -96,19 +97,6 @@ def _problem(
     return LayerProblem(name, W_OI, K_IN.to(here), R_ON.to(here), C[name].to(here), U_ON)
 
 
-@torch.no_grad()
-def _before_norm(norm: nn.Module, V_ON: torch.Tensor, R_ON: torch.Tensor) -> torch.Tensor:
-    """What the module's output V must change by for the norm behind it to give, as nearly as it can, R more.
-
-    The norm sets the length of what it gives, y = gain · v / rms(v): the new output has the length of v and the
-    direction that brings y closest to y + R. A large R is made in part, and the layers after this one see what is left.
-    """
-    V_ON = V_ON.to(norm.weight.device)
-    gain_O = norm(torch.ones_like(V_ON[:, 0]))
-    nearest_ON = nearest_on_sphere(gain_O, norm(V_ON.T).T + R_ON.to(V_ON.device))
-    return V_ON.square().mean(0).sqrt() * nearest_ON.to(V_ON.dtype) - V_ON
-
-
 def check_requests(requests: Sequence[Request]) -> None:
     """UserError when there is nothing to forget."""
     if not requests:
@@ -116,7 +104,11 @@ def check_requests(requests: Sequence[Request]) -> None:
 
 
 def check_layers(model: PreTrainedModel, hparams: LayerHParams) -> None:
-    """UserError when a layer of the hparams is not in the model, or what is to be edited is no linear layer."""
+    """UserError when a layer of the hparams is not in the model, or what is to be edited is no linear layer.
+
+    Also for a model that is not run as it runs itself, or whose parts do not do what an edit takes them to do: see
+    `check_logits` and `check_edits`, which try both on a short text.
+    """
     refuse_unfit(model)
     count = layer_count(model)
     named = {"layers": hparams.layers, "v_loss_layer": [getattr(hparams, "v_loss_layer", 0)]}
@@ -128,6 +120,9 @@ def check_layers(model: PreTrainedModel, hparams: LayerHParams) -> None:
             )
     for name in hparams.rewrite_modules():
         read_weight(model, name)
+    check_logits(model)
+    if isinstance(hparams, TargetHParams):
+        check_edits(model, hparams)
 
 
 def check_moments(model: PreTrainedModel, hparams: LayerHParams, moments: Moments | None) -> dict[str, torch.Tensor]:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, fill, flatten
-from util.editing.suffixes import FactText, Suffixes, cut, run_above
+from util.editing.suffixes import Entry, FactText, Suffixes, WholeTexts, cut
+from util.forward import project
 from util.hparams import TargetHParams
-from util.modeling import layer_count, module, project
+from util.modeling import layer_count, module
 from util.request import Request
-from util.tokens import locate_subject, target_ids
+from util.tokens import locate_subject, subject_and_answer
 
 DRIFT = "{} is a"
 
@@ -25,25 +25,27 @@ DRIFT = "{} is a"
 class Example:
     """One fact's texts: a prompt in each context followed by the answer but for its last token, then the drift text.
 
-    first_label: per context text, the suffix position whose next token is the answer's first. The drift text ends at
-    its subject: only the distribution there is read.
+    first_label, answers: per context text, the suffix position whose next token is the answer's first, and the answer's
+    tokens. The drift text ends at its subject: only the distribution there is read.
     """
 
     texts: list[FactText]
     first_label: list[int]
-    answer: list[int]
+    answers: list[list[int]]
 
 
 def example(tokenizer: PreTrainedTokenizerBase, request: Request, answer: str, templates: Templates) -> Example:
     """Tokenise one request for one answer."""
-    answer_ids = target_ids(tokenizer, answer)
-    texts, first_label = [], []
+    texts, first_label, answers = [], [], []
     for template in flatten(templates):
-        ids, fact = locate_subject(tokenizer, fill(template, request.prompt), request.subject)
+        ids, answer_ids, _, fact = subject_and_answer(
+            tokenizer, fill(template, request), request.subject, answer, request.answer_prefix
+        )
         texts.append(FactText(ids + answer_ids[:-1], fact))
         first_label.append(len(ids) - 1 - fact)
-    ids, fact = locate_subject(tokenizer, DRIFT, request.subject)
-    return Example([*texts, FactText(ids[: fact + 1], fact)], first_label, answer_ids)
+        answers.append(answer_ids)
+    ids, fact = locate_subject(tokenizer, request.frame.around(DRIFT), request.subject)
+    return Example([*texts, FactText(ids[: fact + 1], fact)], first_label, answers)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class SuffixPart:
     in its fact's mean of means. drift_D, drift_fact_D: drift rows and their facts.
     """
 
-    suffixes: Suffixes
+    suffixes: Suffixes | WholeTexts
     fact_R: torch.Tensor
     row_L: torch.Tensor
     position_L: torch.Tensor
@@ -107,36 +109,32 @@ class _TextRow:
     labels: list[tuple[int, int, float]]
 
 
-def assemble(
-    model: PreTrainedModel, examples: Sequence[Example], layer: int, lens: int, norm: nn.Module | None = None
-) -> SearchBatch:
+def assemble(model: PreTrainedModel, examples: Sequence[Example], entry: Entry, lens: int) -> SearchBatch:
     """Cut all texts at their fact's position and note where the loss reads.
 
     Suffixes are put together by length (1, up to 4, up to 8, …), so that little is computed on padding: drift texts end
-    at their subject, and prompts go on after it for a few tokens or for many. norm: where δ is to enter before a norm
-    of the layer, that norm.
+    at their subject, and prompts go on after it for a few tokens or for many.
     """
     parts: dict[int, list[_TextRow]] = {}
     for fact, one in enumerate(examples):
-        share = 1 / (len(one.first_label) * len(one.answer))
-        starts = [*one.first_label, None]
-        for text, start in zip(one.texts, starts, strict=True):
-            labels = [] if start is None else [(start + i, token, share) for i, token in enumerate(one.answer)]
+        asked = [*zip(one.first_label, one.answers, strict=True), (0, [])]
+        for text, (start, answer) in zip(one.texts, asked, strict=True):
+            labels = [(start + i, token, 1 / (len(one.answers) * len(answer))) for i, token in enumerate(answer)]
             parts.setdefault(_length_class(len(text.ids) - text.fact), []).append(_TextRow(text, fact, labels))
-    return SearchBatch([_part(model, rows, layer, norm) for _, rows in sorted(parts.items())], len(examples), lens)
+    return SearchBatch([_part(model, rows, entry) for _, rows in sorted(parts.items())], len(examples), lens)
 
 
 def _length_class(length: int) -> int:
     return 0 if length == 1 else max(2, (length - 1).bit_length())
 
 
-def _part(model: PreTrainedModel, rows: Sequence[_TextRow], layer: int, norm: nn.Module | None) -> SuffixPart:
-    suffixes = cut(model, [row.text for row in rows], layer, norm)
+def _part(model: PreTrainedModel, rows: Sequence[_TextRow], entry: Entry) -> SuffixPart:
+    suffixes = cut(model, [row.text for row in rows], entry)
     labels = [(number, *label) for number, row in enumerate(rows) for label in row.labels]
     drift = [(number, row.fact) for number, row in enumerate(rows) if not row.labels]
 
     def column(values: Sequence[tuple], which: int, dtype: torch.dtype = torch.long) -> torch.Tensor:
-        return torch.tensor([value[which] for value in values], dtype=dtype, device=suffixes.hidden_RSO.device)
+        return torch.tensor([value[which] for value in values], dtype=dtype, device=model.device)
 
     return SuffixPart(
         suffixes,
@@ -168,11 +166,11 @@ def _read(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """NLL of the part's labels (L,) and log-probabilities of its drift rows (D, V)."""
     last = layer_count(model) - 1
-    outputs = run_above(model, part.suffixes, part.suffixes.shifted(delta_NO[part.fact_R]), (lens, last))
-    norm, head = module(model, hparams.ln_f_module), module(model, hparams.lm_head_module)
+    outputs = part.suffixes.outputs(model, delta_NO[part.fact_R], (lens, last))
+    norm = module(model, hparams.ln_f_module)
 
     def log_probabilities(read: torch.Tensor) -> torch.Tensor:
-        return project(model, norm(read), head).log_softmax(-1)
+        return project(model, norm(read)).log_softmax(-1)
 
     at_lens, at_last = outputs[lens], outputs[last]
     labels = log_probabilities(at_lens[part.row_L.to(at_lens.device), part.position_L.to(at_lens.device)])

@@ -23,8 +23,9 @@ from util.editing.early_stop import PROBES, EarlyStop
 from util.editing.keys import ModuleSite, at_positions
 from util.editing.moment_cache import MomentCache
 from util.errors import UserError
+from util.forward import run
 from util.hooks import capture, frozen
-from util.modeling import backbone, default_reading_tokens, max_length, module
+from util.modeling import default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import read_weight, weights_hash
@@ -131,9 +132,9 @@ class CorpusMoments(Mapping):
             if room < 0:
                 self._derived[key] = value.cpu(), home
 
-    def facts(self) -> dict[str, dict[str, float]]:
-        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, and with a
-        tolerance the ``change`` that was achieved."""
+    def facts(self) -> dict[str, dict[str, float | str]]:
+        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, with a
+        tolerance the ``change`` that was achieved, and of an imported one the file (see published_moments)."""
         headers = {name: header for name in self.names if (header := self.cache.header(name))}
         return {name: {key: header[key] for key in header if key != "key"} for name, header in headers.items()}
 
@@ -268,12 +269,7 @@ class CorpusMoments(Mapping):
 
         modules = {name: module(self.model, name) for name in names}
         with torch.no_grad(), frozen(self.model), capture(modules, inputs=True, stop=True, take=take) as seen:
-            backbone(self.model)(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-            )
+            run(self.model, batch, use_cache=False)
         return seen
 
 

@@ -6,7 +6,7 @@ A file is named by a hash of everything that determines the search, so that noth
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -20,11 +20,15 @@ from util.tensor_files import read_tensors, write_tensors
 from util.tokens import tokenizer_hash
 from util.weights import weights_hash
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise when the same inputs would give other targets."""
 
 DECIDING = tuple(name for name in TargetHParams.model_fields if name != "layers")
 """Hparams that the search reads beside the layer, which it is told."""
+
+
+def _asked(request: Request, answer: str) -> list[object]:
+    return [request.prompt, request.subject, answer, request.answer_prefix, asdict(request.frame)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class TargetCache:
             "device": model.device.type,
             "weights": weights_hash(model),
             "tokenizer": tokenizer_hash(tokenizer),
-            "facts": [[one.prompt, one.subject, answer] for one, answer in zip(requests, answers, strict=True)],
+            "facts": [_asked(one, answer) for one, answer in zip(requests, answers, strict=True)],
             "layer": layer,
             "site": site,
             "hparams": {name: getattr(hparams, name) for name in DECIDING},
@@ -75,3 +79,8 @@ class TargetCache:
     def _path(self, key: dict[str, object]) -> Path:
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         return self.folder / f"targets-{name}.safetensors"
+
+
+def _fact(request: Request, answer: str) -> list[object]:
+    """What of a request decides the search for an answer."""
+    return [request.prompt, request.subject, answer, request.answer_prefix, asdict(request.frame)]

@@ -28,9 +28,11 @@ from util.batching import counted_once, until_they_fit
 from util.editing.contexts import Templates
 from util.editing.keys import ModuleSite, plain
 from util.editing.objective import SearchBatch, assemble, evaluate, example, penalties
+from util.editing.passage import measure
+from util.editing.suffixes import Entry
 from util.hooks import frozen
 from util.hparams import TargetHParams
-from util.modeling import layer_count, norm_behind
+from util.modeling import layer_count, module
 from util.request import Request
 
 STOP_BELOW = 0.05
@@ -65,14 +67,14 @@ def find_targets(
     """Targets of all requests for the given answers (one each) at one layer.
 
     site: a is the layer's own output (``layer``; a + δ is MEMIT's z) or the edited module's output (``module``). The
-    residual stream makes δ enter the layer's output alike either way, but for models that norm the module's output
-    first (`norm_behind`): there δ goes through that norm. final_logits: read the NLL from the model's own output rather
-    than through the logit lens at max(v_loss_layer, layer) (ROME). batch_tokens bounds the padded tokens of one batch;
+    residual stream makes δ enter the layer's output alike either way, but for models that scale or norm the module's
+    output first: there δ takes that passage, too. final_logits: read the NLL from the model's own output rather than
+    through the logit lens at max(v_loss_layer, layer) (ROME). batch_tokens bounds the padded tokens of one batch;
     running out of GPU memory halves this batch and all that follow, and goes on.
     """
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     anchors_ON = plain(model, tokenizer, requests, ModuleSite(name), batch_tokens)
-    norm = norm_behind(model, layer) if site == "module" else None
+    entry = _entry(model, layer, name) if site == "module" else Entry(layer)
     lens = layer_count(model) - 1 if final_logits else max(hparams.v_loss_layer, layer)
     examples = [
         example(tokenizer, request, answer, templates) for request, answer in zip(requests, answers, strict=True)
@@ -93,12 +95,18 @@ def find_targets(
         def work(group: list[int]) -> None:
             group_N, chosen = torch.tensor(group, device=anchors_ON.device), [examples[i] for i in group]
             with counted_once(bar):
-                _optimise(model, assemble(model, chosen, layer, lens, norm), group_N, solved, hparams, bar)
+                _optimise(model, assemble(model, chosen, entry, lens), group_N, solved, hparams, bar)
 
         for _ in until_they_fit(split(range(len(examples)), batch_tokens), split, cost, work):
             pass
     _refuse_broken(solved, requests)
     return solved
+
+
+def _entry(model: PreTrainedModel, layer: int, name: str) -> Entry:
+    """Where δ enters that is added to what module `name` of the layer gives."""
+    passage = measure(model, layer, name)
+    return Entry(layer) if passage is None else Entry(layer, module(model, name), passage)
 
 
 def _groups(sizes: Sequence[tuple[int, int]], facts: Sequence[int], batch_tokens: int) -> list[list[int]]:

@@ -3,6 +3,7 @@ import torch
 
 from tests.tiny import TINY
 from util.editing.contexts import OPENERS, check, fill, flatten, generate
+from util.request import Frame, Request
 from util.tokens import encode
 
 
@@ -50,8 +51,9 @@ def test_a_template_ends_where_the_checkpoint_ends_a_text(family):
     assert generate(model, tok)[1][0].count(" ") <= 2
 
 
-def test_fill_keeps_the_place_of_the_subject():
-    assert fill("You said so. {}", "{} was born in") == "You said so. {} was born in"
+def test_fill_keeps_the_place_of_the_subject_and_the_frame_outside():
+    request = Request(prompt="{} was born in", subject="Ada", target_true="London", frame=Frame("<q>", "<a>"))
+    assert fill("You said so. {}", request) == "<q>You said so. {} was born in<a>"
     assert flatten([["{}"], ["a {}", "b {}"]]) == ["{}", "a {}", "b {}"]
 
 

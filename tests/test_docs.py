@@ -1,0 +1,251 @@
+"""The documentation is true: its commands and its Python run, its flags are those that exist, its links lead somewhere.
+
+A command runs as it stands but for what `SMALLER` changes to make it small. One that nobody knows how to run fails.
+"""
+
+import importlib
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dsets
+from experiments import random_model
+from experiments.running import variants
+from tests import documented
+from tests.documented import Block, Command
+from tests.experiments.downstream_rows import ROWS
+from tests.experiments.small import fact
+from tests.golden import record
+from tests.test_shell import bash
+from tests.tiny import tiny_llama
+from util import fetched_models
+from util.errors import UserError
+from util.paths import root
+
+RUN = {"--unlearn_num": "2", "--retain_num": "4", "--device": "cpu", "--ppl": "none", "--skip_generation_tests": None}
+
+SMALLER: dict[str, dict[str, str | None]] = {
+    "evaluate": RUN,
+    "sweep": RUN | {"--seeds": "0", "--datasets": "mcf"},
+    "grid": RUN | {"--seeds": "0", "--datasets": "mcf"},
+    "causal_trace": {"--facts": "2", "--samples": "2", "--device": "cpu"},
+    "suggest_hparams": {"--device": "cpu"},
+    "collect_stats": {"--device": "cpu"},
+    "summarize": {},
+    "get_model": {},
+    "random_model": {"--layers": "1"},
+    "benchmark": {"--facts": "2", "--documents": "8", "--device": "cpu"},
+}
+"""Script → flags put in place of the documented ones, or added; None: a flag without a value."""
+
+ONLY_READ = {
+    "pretrain_world": "its command runs, small, in tests/experiments/test_pretrain_world.py, for half a minute"
+}
+"""Script → why the command line is read here and not run."""
+
+MISSING = {
+    "Llama-3.1-8B-Instruct": "weights",
+    "MODEL_DIR": "weights",
+    "--downstream_eval_steps 1": "HF_HUB_OFFLINE|--downstream_data",
+}
+"""What a command ends with → the words of its one line and exit code 2: weights and data that are not here."""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A working directory with what the pages speak of (my_facts.json, rows.json, models/my-model) and short hparams;
+    results, statistics and data go there too.
+    """
+    for variable in ("STATS", "RESULTS", "DATA", "HPARAMS"):
+        monkeypatch.setenv(f"ZEROUNLEARN_{variable}", str(tmp_path / variable.lower()))
+    monkeypatch.delenv("ZEROUNLEARN_MODELS", raising=False)
+    _short_hparams(tmp_path / "hparams")
+    (tmp_path / "my_facts.json").write_text(json.dumps([fact(i) for i in range(24)]), encoding="utf-8")
+    (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
+    for part in tiny_llama():
+        part.save_pretrained(tmp_path / "models" / "my-model")
+    monkeypatch.setattr(variants, "SIZES", (1, 2))
+    config_class, shape = random_model.SHAPES["Llama-3.2-1B"]
+    small = shape | {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 2000, "head_dim": 2}
+    monkeypatch.setitem(random_model.SHAPES, "Llama-3.2-1B", (config_class, small))
+    monkeypatch.setattr(fetched_models, "fetch", lambda name, folder, **_: folder)
+    monkeypatch.setattr(record, "RECORD", tmp_path / "record.safetensors")
+    monkeypatch.setattr(record, "methods", lambda: ["MEMIT"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _short_hparams(folder: Path) -> None:
+    """The committed files, with few documents and few steps."""
+    short = {"mom2_n_samples": 40, "v_num_grad_steps": 3, "num_steps": 2, "gd_steps": 5}
+    for file in (root() / "hparams").glob("*/*.json"):
+        values = json.loads(file.read_text(encoding="utf-8"))
+        to = folder / file.parent.name / file.name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(json.dumps(values | {key: short[key] for key in short if key in values}), encoding="utf-8")
+
+
+def changed(arguments: list[str], changes: dict[str, str | None]) -> list[str]:
+    """The command line with some flags' values in place of what it gives them, or added."""
+    kept, skipping = [], False
+    for word in arguments:
+        skipping = word in changes or (skipping and not word.startswith("--"))
+        if not skipping:
+            kept.append(word)
+    return kept + [part for flag, value in changes.items() for part in (flag, value) if part is not None]
+
+
+# --- how each kind of command is run
+
+
+def run_script(command: Command, place: Path) -> None:
+    name, arguments = Path(command.words[1]).stem, command.words[2:]
+    if name in ONLY_READ:
+        importlib.import_module(f"experiments.{name}").parse(arguments)
+        return
+    if name not in SMALLER:
+        raise AssertionError(f"no test knows how to run {command.words}; add it to SMALLER")
+    if name == "summarize":
+        sweep = f"sweep --methods {' '.join(arguments[arguments.index('--methods') + 1 :])}"
+        run_script(Command({}, ["python", *sweep.split()]), place)
+    importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name]))
+
+
+def run_module(command: Command, _place: Path) -> None:
+    importlib.import_module(command.words[2]).main()
+
+
+def run_shell(command: Command, place: Path) -> None:
+    """What the shell script would start, recorded by a stand-in for Python, then run small."""
+    done = bash(str(root() / command.words[1]), *command.words[2:], folder=place, **command.variables)
+    assert done.returncode == 0, done.stderr
+    script, *arguments = done.stdout.splitlines()
+    if command.words[1] == "sh/test.sh":
+        assert {"ruff", "pytest"} <= {script, *arguments}
+    else:
+        run_script(Command({}, ["python", script, *arguments]), place)
+
+
+def run_pip(command: Command, _place: Path) -> None:
+    """Nothing is installed; the lists and groups that are named exist."""
+    groups = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert command.words[1] == "install"
+    for word in command.words[2:]:
+        named = re.fullmatch(r"\.(?:\[([\w,-]+)\])?", word)
+        assert word in ("-r", "-e") or named or (root() / word).is_file(), word
+        assert not named or not named[1] or set(named[1].split(",")) <= set(groups), word
+
+
+def activate(command: Command, _place: Path) -> None:
+    """The environment that setup.sh makes; there is none where another was active."""
+    assert command.words[1] == ".venv/bin/activate"
+
+
+RUNNERS: dict[str, Callable[[Command, Path], None]] = {
+    "python experiments/": run_script,
+    "python -m tests.": run_module,
+    "bash sh/": run_shell,
+    "pip ": run_pip,
+    "source ": activate,
+}
+"""Beginning of a command → how it is run."""
+
+
+def run(command: Command, place: Path) -> None:
+    line = " ".join([*command.variables, *command.words])
+    runner = next((run for beginning, run in RUNNERS.items() if " ".join(command.words).startswith(beginning)), None)
+    assert runner, f"no test knows how to run: {line}"
+    complaint = next((words for sign, words in MISSING.items() if line.endswith(sign) or sign in line.split()), None)
+    if complaint is None:
+        runner(command, place)
+        return
+    with pytest.raises(UserError, match=complaint):
+        runner(command, place)
+
+
+# --- the documentation
+
+
+def identify(block: Block) -> str:
+    return block.place
+
+
+@pytest.mark.parametrize("block", documented.all_blocks("bash"), ids=identify)
+def test_commands_run(block, place):
+    assert block.commands()
+    for command in block.commands():
+        run(command, place)
+
+
+@pytest.mark.parametrize("block", documented.all_blocks("python"), ids=identify)
+def test_python_runs(block, place):
+    exec(compile(block.text, block.place, "exec"), {"__name__": "documented"})
+
+
+@pytest.mark.parametrize("block", documented.all_blocks("json"), ids=identify)
+def test_facts_load(block, place):
+    (place / "shown.json").write_text(block.text, encoding="utf-8")
+    assert len(dsets.load("shown.json").records) == len(json.loads(block.text))
+
+
+SCRIPTS = sorted(path.stem for path in (root() / "experiments").glob("*.py") if not path.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_flags_are_those_that_exist(name, capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"experiments.{name}").main(["--help"])
+    usage = capsys.readouterr().out.partition("\n\n")[0]
+    exist = {flag for flag in re.findall(r"--\w[\w-]*", usage) if not flag.startswith("--no-")}
+    told = documented.section_flags(root() / "docs" / "command_line.md").get(f"experiments/{name}.py")
+    assert told == exist
+
+
+@pytest.mark.parametrize("page", documented.pages(), ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        file, _, name = target.partition("#")
+        there = page.parent / file if file else page
+        assert there.exists(), target
+        headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.M) if name else []
+        assert not name or name in map(documented.anchor, headings), target
+
+
+def test_every_page_is_in_the_index():
+    index = (root() / "docs" / "README.md").read_text(encoding="utf-8")
+    readme = (root() / "README.md").read_text(encoding="utf-8")
+    for page in documented.pages()[1:]:
+        assert page.name == "README.md" or (f"({page.name})" in index and f"(docs/{page.name})" in readme), page
+
+
+# --- the checks themselves
+
+
+@pytest.mark.parametrize("text", ["```\npython x\n```", "```sh\nx\n```", "    python x", "```bash\nx"])
+def test_no_command_hides(text):
+    with pytest.raises(ValueError, match="a block|a command"):
+        list(documented.blocks(root() / "README.md", text))
+
+
+def test_commands_in_sentences_and_blocks_are_found():
+    text = "Say `bash sh/x.sh 1 | less` or\n```bash\nA=1 python a \\\n  --b 2   # remark\n\n# remark\npip c\n```\n"
+    found = [command for block in documented.blocks(root() / "README.md", text) for command in block.commands()]
+    assert [command.words[0] for command in found] == ["bash", "python", "pip"]
+    assert found[1] == Command({"A": "1"}, ["python", "a", "--b", "2"])
+
+
+@pytest.mark.parametrize("line", ["python experiments/no_such.py", "python no.py", "rm -r /", "pip install -r no.txt"])
+def test_a_command_that_nobody_can_run_fails(line, place):
+    with pytest.raises(AssertionError):
+        run(Command.of(line.split()), place)
+
+
+def test_flags_are_changed_with_all_their_values():
+    assert changed(["--a", "1", "2", "--b", "--c", "3"], {"--a": "9", "--b": None, "--d": "4"}) == [
+        *("--c", "3"),
+        *("--a", "9", "--b", "--d", "4"),
+    ]

@@ -1,6 +1,5 @@
 """What a data set's class has to say: where its file comes from, how its rows look, and how they become records."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import ClassVar
 
 from dsets.download import Upstream
 from dsets.raw_rows import Collected, RawRow, Unusable
+from util.writing import occurrences
 
 
 class Format(ABC):
@@ -47,31 +47,30 @@ class Format(ABC):
         return collected
 
 
-def template(row: RawRow, field_name: str, subject: str) -> str:
-    """A prompt with exactly one ``{}``, which is written, or put where the filled-in subject stands.
+def template(row: RawRow, field_name: str, subject: str) -> tuple[str, str]:
+    """A prompt as written with exactly one ``{}``, and the subject that fills it in (see `marked`).
 
-    Raises Unusable where the subject's place is not one place.
+    The ``{}`` is written, or is put where the filled-in subject stands. Raises Unusable where the subject's place is
+    not one place.
     """
-    prompt = row.filled(field_name)
+    prompt = row.filled(field_name, as_written=True)
     count = prompt.count("{}")
     if count > 1:
         raise Unusable("the subject stands more than once in the prompt")
-    return prompt if count else marked(prompt, subject, "prompt (write '{}' where it stands)")
+    return (prompt, subject) if count else marked(prompt, subject, "prompt (write '{}' where it stands)")
 
 
-def marked(text: str, subject: str, name: str) -> str:
-    """The text, which messages call `name`, with ``{}`` in the subject's place.
+def marked(text: str, subject: str, name: str) -> tuple[str, str]:
+    """The text, which messages call `name`, with ``{}`` in the subject's place, and the subject as the text spells it.
 
-    Letters of the subject inside other words do not count if it also stands there as a word of its own. Raises
-    Unusable where its place is not one place.
+    It must stand there once as a word or words of its own (`util.writing.occurrences`); Unicode forms are compared in
+    NFC, and the model is given the text's own. Raises Unusable where its place is not one place.
     """
-    places = [match.span() for match in re.finditer(re.escape(subject), text)]
-    if len(places) > 1:
-        whole = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", text)]
-        places = whole if len(whole) == 1 else places
+    places = occurrences(text, subject)
     if not places:
-        raise Unusable(f"the subject is not in the {name}")
+        within = " but inside other words" if subject in text else ""
+        raise Unusable(f"the subject is not in the {name}{within}")
     if len(places) > 1:
         raise Unusable(f"the subject stands more than once in the {name}")
     begin, end = places[0]
-    return text[:begin] + "{}" + text[end:]
+    return text[:begin] + "{}" + text[end:], text[begin:end]

@@ -44,43 +44,46 @@ class RawRow:
             raise self.error(field_name, f"is {_short(value)}; it must be {wanted}")
         return value
 
-    def text(self, field_name: str, optional: bool = False) -> str:
-        """A string without the spaces around it; "" where an optional one is missing."""
-        return (self.get(field_name, str, optional=optional) or "").strip()
+    def text(self, field_name: str, optional: bool = False, *, as_written: bool = False) -> str:
+        """A string; "" where it is blank, or an optional one is missing.
 
-    def filled(self, field_name: str) -> str:
+        as_written: with the white space at its ends, here and below: prompts are asked as they are written.
+        """
+        return _tidy(self.get(field_name, str, optional=optional) or "", as_written)
+
+    def filled(self, field_name: str, *, as_written: bool = False) -> str:
         """A string that a record cannot do without. Raises Unusable if there is nothing in it."""
-        text = self.text(field_name)
+        text = self.text(field_name, as_written=as_written)
         if not text:
             raise Unusable(f"empty {field_name}")
         return text
 
-    def texts(self, field_name: str, optional: bool = False) -> tuple[str, ...]:
-        """The strings of a list that are not blank, without the spaces around them."""
+    def texts(self, field_name: str, optional: bool = False, *, as_written: bool = False) -> tuple[str, ...]:
+        """The strings of a list that are not blank."""
         values = self.get(field_name, list, optional=optional) or []
         for i, value in enumerate(values):
             if not isinstance(value, str):
                 raise self.error(f"{field_name}[{i}]", f"is {_short(value)}; it must be a string")
-        return tuple(value.strip() for value in values if value.strip())
+        return tuple(text for value in values if (text := _tidy(value, as_written)))
 
-    def several(self, field_name: str, optional: bool = False) -> tuple[str, ...]:
+    def several(self, field_name: str, optional: bool = False, *, as_written: bool = False) -> tuple[str, ...]:
         """As `texts`, of a field that may hold a single string, too."""
         value = self.get(field_name, str, list, optional=optional)
         if isinstance(value, str):
-            return (value.strip(),) if value.strip() else ()
-        return self.texts(field_name, optional=optional)
+            return (text,) if (text := _tidy(value, as_written)) else ()
+        return self.texts(field_name, optional=optional, as_written=as_written)
 
-    def first(self, field_name: str, optional: bool = False) -> str:
+    def first(self, field_name: str, optional: bool = False, *, as_written: bool = False) -> str:
         """The first string of a field that holds a string or a list of them, or lists of names for the same thing."""
         value = self.get(field_name, str, list, optional=optional) or ""
         while isinstance(value, list):
             value = value[0] if value else ""
         if not isinstance(value, str):
             raise self.error(field_name, f"begins with {_short(value)}; it must be a string")
-        return value.strip()
+        return _tidy(value, as_written)
 
     def pairs(self, field_name: str, other: str, optional: bool = False) -> list[tuple[str, str]]:
-        """Two fields' texts that go together, one each or lists as long; pairs that are half or wholly blank go."""
+        """A prompt as written and its answer, one each or lists as long; pairs that are half or wholly blank go."""
         values = [self.get(name, str, list, optional=optional) for name in (field_name, other)]
         texts = [[value] if isinstance(value, str) else value or [] for value in values]
         if len(texts[0]) != len(texts[1]) or len({type(value) for value in values}) > 1:
@@ -89,8 +92,8 @@ class RawRow:
             for text in listed:
                 if not isinstance(text, str):
                     raise self.error(name, f"holds {_short(text)}; it must be a string")
-        stripped = [(one.strip(), two.strip()) for one, two in zip(*texts, strict=True)]
-        return [pair for pair in stripped if all(pair)]
+        tidied = [(_tidy(one, True), two.strip()) for one, two in zip(*texts, strict=True)]
+        return [pair for pair in tidied if all(pair)]
 
     @property
     def case_id(self) -> int | str:
@@ -210,6 +213,10 @@ def _json_advice(text: str) -> str:
     if text.lstrip().startswith("{"):
         return "a file with one object a line must be named .jsonl"
     return "if it was cut off, delete it and fetch it again"
+
+
+def _tidy(text: str, as_written: bool) -> str:
+    return text if as_written and text.strip() else text.strip()
 
 
 _JSON_NAMES = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from util.request import NEUTRAL, Request
+from util.request import NEUTRAL, Frame, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,9 @@ class Record:
     target_new: the data set's own alternative answer, used by the probability metrics only; None where there is none.
     neighborhood: prompts about other subjects. levels: probes of the subject and its neighbours, asked if the fact is
     forgotten. relation_id, object_id: the source's names (Wikidata) of the relation and the true object, "" where it
-    has none. references: texts about other subjects with that object. Raises UserError if the fact is no valid Request.
+    has none. references: texts about other subjects with that object. answer_prefix: what stands between a prompt and
+    its answer, where the source says it (else `util.writing.separator` decides). frame: what stands around every text
+    that the model is asked; the texts here are without it. Raises UserError if the fact is no valid Request.
     """
 
     case_id: int | str
@@ -68,14 +70,25 @@ class Record:
     relation_id: str = ""
     object_id: str = ""
     references: tuple[str, ...] = ()
+    answer_prefix: str | None = None
+    frame: Frame = Frame()
 
     def __post_init__(self):
         self.request()
 
     @property
     def text(self) -> str:
-        """The prompt with the subject filled in."""
+        """The prompt with the subject filled in, in its frame."""
         return self.request().text
+
+    def question(self, prompt: str, answer: str) -> tuple[str, str, str | None]:
+        """One of the record's texts as it is asked, its answer, and what stands between them, if said."""
+        return self.frame.around(prompt), answer, self.answer_prefix
+
+    @property
+    def own_question(self) -> tuple[str, str, str | None]:
+        """The fact itself."""
+        return self.text, self.target_true, self.answer_prefix
 
     @property
     def fact(self) -> tuple[str, str, str]:
@@ -90,7 +103,14 @@ class Record:
             target_true=self.target_true,
             target_new=neutral,
             case_id=self.case_id,
+            answer_prefix=self.answer_prefix,
+            frame=self.frame,
         )
+
+
+def relation(record: Record) -> str:
+    """What the source calls a record's relation; its prompt where it says nothing."""
+    return record.relation_id or record.prompt
 
 
 @dataclass(frozen=True, kw_only=True)

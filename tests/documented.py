@@ -74,8 +74,9 @@ def blocks(page: Path, text: str | None = None) -> Iterator[Block]:
 
 
 def all_blocks(language: str) -> list[Block]:
-    """Those of one language, over all pages."""
-    return [block for page in pages() for block in blocks(page) if block.language == language]
+    """Those of one language, over all pages, each text once."""
+    found = [block for page in pages() for block in blocks(page) if block.language == language]
+    return list({block.text: block for block in reversed(found)}.values())[::-1]
 
 
 def section_flags(page: Path) -> dict[str, set[str]]:

@@ -38,7 +38,7 @@ class Floor:
         return any(within(name, prefix) for prefix in self.ours) and not any(within(name, p) for p in self.never)
 
 
-PURE = ("util.linalg", "util.moments", "util.request", "util.errors")
+PURE = ("util.linalg", "util.moments", "util.request", "util.writing", "util.errors")
 EDITING = "util.editing"
 
 
@@ -52,7 +52,9 @@ def floor(module: str, package: str) -> Floor:
     if top == "util":
         return Floor("floor 1", ("util",), PLUMBING, never=(EDITING,))
     if top == "dsets":
-        return Floor("dsets", ("util.request", "util.paths", "util.errors", "util.files", "dsets"), FILE_FORMATS)
+        return Floor(
+            "dsets", ("util.request", "util.writing", "util.paths", "util.errors", "util.files", "dsets"), FILE_FORMATS
+        )
     if top == "experiments":
         return _experiments_floor(module)
     return Floor("a method", ("util", package), PLUMBING)

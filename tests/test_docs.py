@@ -26,7 +26,7 @@ from util import fetched_models
 from util.errors import UserError
 from util.paths import root
 
-RUN = {"--unlearn_num": "2", "--retain_num": "4", "--device": "cpu", "--skip_generation_tests": None}
+RUN = {"--unlearn_num": "2", "--retain_num": "4", "--device": "cpu", "--ppl": "none", "--skip_generation_tests": None}
 
 SMALLER: dict[str, dict[str, str | None]] = {
     "evaluate": RUN,

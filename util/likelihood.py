@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.forward import final_hidden, project
-from util.tokens import encode, pad, target_ids
+from util.tokens import pad, prompt_and_answer
 
 LOGITS_AT_ONCE = 1 << 26
 """Most logits held at a time (256 MB in float32)."""
@@ -41,9 +41,10 @@ class Answered(NamedTuple):
         return [(row, first + i, token) for i, token in enumerate(self.answer)]
 
 
-def answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Answered:
-    """The tokens of a prompt's text and of the answer that follows it."""
-    return Answered(tuple(encode(tokenizer, prompt)), tuple(target_ids(tokenizer, answer)))
+def answered(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, prefix: str | None = None) -> Answered:
+    """The tokens of a prompt's text and of the answer that follows it; prefix: what stands between them, if said."""
+    prompt_ids, answer_ids = prompt_and_answer(tokenizer, prompt, answer, prefix)
+    return Answered(tuple(prompt_ids), tuple(answer_ids))
 
 
 def read_tokens(

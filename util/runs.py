@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message} (--help lists the flags)")
 
 
-def cli(main: Callable[[list[str] | None], None]) -> None:
+def cli(main: Callable[[list[str] | None], object]) -> None:
     """Run a script's main: a UserError becomes one line on stderr and exit 2, an interruption exit 130.
 
     Every other exception is a bug and keeps its traceback (exit 1).

@@ -1,4 +1,4 @@
-"""Text to token ids and positions. BOS, leading spaces and padding are handled here and nowhere else.
+"""Text to token ids and positions. BOS, where an answer begins, and padding are handled here and nowhere else.
 
 Shape letters: B rows of a batch, T token positions.
 """
@@ -13,6 +13,10 @@ from transformers import PreTrainedTokenizerBase
 
 from util.errors import UserError
 from util.request import NEUTRAL
+from util.writing import given_and_asked
+
+Offsets = list[tuple[int, int]]
+"""First character of each token and the one after its last."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return _encode_with_offsets(tokenizer, text)[0]
 
 
+def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer puts BOS before a text by itself."""
+    return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+
+
 def encode_all(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> list[list[int]]:
     """`encode` for many texts."""
     return [encode(tokenizer, text) for text in texts]
@@ -64,7 +73,7 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+def _encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], Offsets]:
     if not tokenizer.is_fast:
         raise UserError(
             f"tokenizer {tokenizer.name_or_path!r} has no character offsets; "
@@ -81,20 +90,81 @@ def _encode_with_offsets(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple
 
 
 def target_ids(tokenizer: PreTrainedTokenizerBase, target: str) -> list[int]:
-    """Token ids of an answer that follows a prompt: one leading space, no special tokens.
+    """Token ids of an answer after a word, with the space before it (see `prompt_and_answer`)."""
+    return prompt_and_answer(tokenizer, "x", target)[1]
 
-    NEUTRAL gives the tokenizer's `eos_token_id` alone. The ids are what remains of ``"x " + target`` after ``"x"``, so
-    that tokenizers which put a space marker before every text (SentencePiece) do not yield two.
+
+def prompt_and_answer(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, prefix: str | None = None
+) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt and of the answer that follows it (prefix: see `util.writing.given_and_asked`).
+
+    The whole text is tokenised, as the model reads it anywhere else, and the answer begins at the first token that
+    holds a character of what is asked for: its space, or letters of the prompt's end that the tokenizer joins with the
+    answer's. NEUTRAL is the tokenizer's `eos_token_id` alone, after the prompt without plain spaces at its end. Raises
+    UserError where one of the two has no token.
     """
-    if target == NEUTRAL:
-        if tokenizer.eos_token_id is None:
-            raise UserError(f"tokenizer {tokenizer.name_or_path!r} has no EOS token; name another neutral target")
-        return [tokenizer.eos_token_id]
-    anchor = tokenizer("x", add_special_tokens=False)["input_ids"]
-    ids = tokenizer("x " + target.lstrip(), add_special_tokens=False, verbose=False)["input_ids"]
-    if ids[: len(anchor)] == anchor and len(ids) > len(anchor):
-        return list(ids[len(anchor) :])
-    return list(tokenizer(" " + target.lstrip(), add_special_tokens=False, verbose=False)["input_ids"])
+    given, asked = given_and_asked(prompt, answer, prefix)
+    return _Split.of(tokenizer, given, asked).parts(given, asked)
+
+
+def subject_and_answer(
+    tokenizer: PreTrainedTokenizerBase, template: str, subject: str, answer: str, prefix: str | None = None
+) -> tuple[list[int], list[int], int, int]:
+    """`prompt_and_answer` of a template with its subject, and the subject's first and last token (`subject_span`).
+
+    Where the subject's last letters and the answer's first ones would be one token, each has its own.
+    """
+    text, begin, end = _subject_filled(template, subject)
+    given, asked = given_and_asked(text, answer, prefix)
+    split = _Split.of(tokenizer, given, asked)
+    first, last = _covering(split.offsets, begin, end, text)
+    if last >= split.at:
+        split = _Split.apart(tokenizer, given, asked)
+        first, last = _covering(split.offsets, begin, end, text)
+    return *split.parts(given, asked), first, last
+
+
+@dataclass(frozen=True)
+class _Split:
+    """ids: the tokens of what is given, up to number `at`, and of what is asked for. offsets: of all of them, or of the
+    given ones alone."""
+
+    ids: list[int]
+    offsets: Offsets
+    at: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, given: str, asked: str) -> "_Split":
+        """Tokenised as one text, where that leaves tokens to what is given."""
+        if asked.strip(" ") == NEUTRAL:
+            return cls._joined(tokenizer, given, [_eos(tokenizer)])
+        ids, offsets = _encode_with_offsets(tokenizer, given + asked)
+        at = next((i for i, (_, end) in enumerate(offsets) if end > len(given)), len(ids))
+        return cls(ids, offsets, at) if at else cls.apart(tokenizer, given, asked)
+
+    @classmethod
+    def apart(cls, tokenizer: PreTrainedTokenizerBase, given: str, asked: str) -> "_Split":
+        """Each tokenised by itself; the second behind a line break, so that SentencePiece puts no space before it."""
+        ids, offsets = _encode_with_offsets(tokenizer, "\n" + asked)
+        return cls._joined(tokenizer, given, [token for token, (_, end) in zip(ids, offsets, strict=True) if end > 1])
+
+    @classmethod
+    def _joined(cls, tokenizer: PreTrainedTokenizerBase, given: str, answer_ids: list[int]) -> "_Split":
+        ids, offsets = _encode_with_offsets(tokenizer, given)
+        return cls(ids + answer_ids, offsets, len(ids))
+
+    def parts(self, given: str, asked: str) -> tuple[list[int], list[int]]:
+        """The tokens of both. Raises UserError, which names the texts, where one has none."""
+        if not 0 < self.at < len(self.ids):
+            raise UserError(f"prompt {given!r} or its answer {asked!r} has no token; give both a text")
+        return self.ids[: self.at], self.ids[self.at :]
+
+
+def _eos(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"tokenizer {tokenizer.name_or_path!r} has no EOS token; name another neutral target")
+    return tokenizer.eos_token_id
 
 
 def locate_subject(tokenizer: PreTrainedTokenizerBase, template: str, subject: str) -> tuple[list[int], int]:
@@ -111,20 +181,31 @@ def subject_span(tokenizer: PreTrainedTokenizerBase, template: str, subject: str
     first that covers any of its characters. A tokeniser may merge the subject's ends with what stands around it; such a
     token then counts as the subject's.
     """
+    text, begin, end = _subject_filled(template, subject)
+    ids, offsets = _encode_with_offsets(tokenizer, text)
+    return ids, *_covering(offsets, begin, end, text)
+
+
+def _subject_filled(template: str, subject: str) -> tuple[str, int, int]:
+    """The text, the subject's first character in it and the one after its last, white space around it left out."""
     start = template.find("{}")
     if start < 0 or template.count("{}") != 1:
         raise UserError(f"template {template!r} needs exactly one '{{}}' for the subject")
     if not subject.strip():
         raise UserError(f"the subject for template {template!r} is empty; give a text")
-    text = template.replace("{}", subject)
-    first_character = start + len(subject) - len(subject.lstrip())
-    last_character = start + len(subject.rstrip()) - 1
-    ids, offsets = _encode_with_offsets(tokenizer, text)
-    inside = [i for i, (begin, end) in enumerate(offsets) if begin <= last_character and end > first_character]
-    covering = [i for i in inside if offsets[i][1] > last_character]
-    if not covering:
-        raise UserError(f"the tokenizer drops the end of subject {subject!r} in {text!r}; its position is not defined")
-    return ids, inside[0], covering[-1]
+    begin = start + len(subject) - len(subject.lstrip())
+    return template.replace("{}", subject), begin, start + len(subject.rstrip())
+
+
+def _covering(offsets: Offsets, begin: int, end: int, text: str) -> tuple[int, int]:
+    """The first token that covers any character from `begin` on, and the last that covers the one before `end`."""
+    inside = [i for i, (first, after) in enumerate(offsets) if first < end and after > begin]
+    last = [i for i in inside if offsets[i][1] >= end]
+    if not last:
+        raise UserError(
+            f"the tokenizer drops the end of subject {text[begin:end]!r} in {text!r}; its position is not defined"
+        )
+    return inside[0], last[-1]
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int = 0, side: str = "right", device=None) -> Batch:

@@ -28,19 +28,22 @@ class CounterFact(Format):
     @classmethod
     def add(cls, row: RawRow, collected: Collected) -> None:
         case_id = row.get("case_id", int, str)
-        paraphrases, neighbors = row.texts("paraphrase_prompts"), row.texts("neighborhood_prompts")
+        paraphrases, neighbors = (
+            row.texts(name, as_written=True) for name in ("paraphrase_prompts", "neighborhood_prompts")
+        )
         target_new = row.text("requested_rewrite.target_new.str")
         with collected.counting(case_id):
-            subject, answer = row.filled("requested_rewrite.subject"), row.filled("requested_rewrite.target_true.str")
+            prompt, subject = template(row, "requested_rewrite.prompt", row.filled("requested_rewrite.subject"))
+            answer = row.filled("requested_rewrite.target_true.str")
             record = Record(
                 case_id=case_id,
-                prompt=template(row, "requested_rewrite.prompt", subject),
+                prompt=prompt,
                 subject=subject,
                 target_true=answer,
                 target_new=target_new or None,
                 paraphrases=paraphrases,
                 neighborhood=tuple(Probe(prompt=prompt, answer=answer) for prompt in neighbors),
-                generation_prompts=row.texts("generation_prompts", optional=True),
+                generation_prompts=row.texts("generation_prompts", optional=True, as_written=True),
                 relation_id=row.text("requested_rewrite.relation_id", optional=True),
                 object_id=row.text("requested_rewrite.target_true.id", optional=True),
             )

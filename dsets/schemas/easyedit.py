@@ -30,11 +30,11 @@ class EasyEdit(Format):
     def add(cls, row: RawRow, collected: Collected) -> None:
         paraphrases, neighborhood = cls._paraphrases(row), cls._neighborhood(row)
         with collected.counting(row.case_id):
-            subject = row.filled("subject")
+            prompt, subject = template(row, "prompt", row.filled("subject"))
             known, alternative = _answers(row)
             record = Record(
                 case_id=row.case_id,
-                prompt=template(row, "prompt", subject),
+                prompt=prompt,
                 subject=subject,
                 target_true=known,
                 target_new=alternative or None,
@@ -46,7 +46,8 @@ class EasyEdit(Format):
 
     @classmethod
     def _paraphrases(cls, row: RawRow) -> tuple[str, ...]:
-        return row.several("rephrase_prompt", optional=True) or row.several("rephrase", optional=True)
+        named = (row.several(name, optional=True, as_written=True) for name in ("rephrase_prompt", "rephrase"))
+        return next(filter(None, named), ())
 
     @classmethod
     def _neighborhood(cls, row: RawRow) -> tuple[Probe, ...]:
@@ -73,14 +74,14 @@ class KnowEdit(EasyEdit):
     @classmethod
     def _paraphrases(cls, row: RawRow) -> tuple[str, ...]:
         return super()._paraphrases(row) + tuple(
-            prompt for one in _group(row, "portability", SAME_FACT) if (prompt := one.first("prompt"))
+            prompt for one in _group(row, "portability", SAME_FACT) if (prompt := one.first("prompt", as_written=True))
         )
 
     @classmethod
     def _neighborhood(cls, row: RawRow) -> tuple[Probe, ...]:
         groups = row.get("locality", dict, optional=True) or {}
         rows = [one for name in groups if name != NAMES_THE_EDIT for one in _group(row, "locality", name)]
-        pairs = [(one.first("prompt"), one.first("ground_truth")) for one in rows]
+        pairs = [(one.first("prompt", as_written=True), one.first("ground_truth")) for one in rows]
         return tuple(Probe(prompt=prompt, answer=answer) for prompt, answer in pairs if prompt and answer)
 
 

@@ -49,10 +49,10 @@ class MQuAKE(Format):
 
 
 def _record(rewrite: RawRow, case_id: str, case: MultiHop) -> Record:
-    subject = rewrite.filled("subject")
+    prompt, subject = template(rewrite, "prompt", rewrite.filled("subject"))
     return Record(
         case_id=case_id,
-        prompt=template(rewrite, "prompt", subject),
+        prompt=prompt,
         subject=subject,
         target_true=rewrite.filled("target_true.str"),
         target_new=rewrite.text("target_new.str", optional=True) or None,
@@ -61,7 +61,7 @@ def _record(rewrite: RawRow, case_id: str, case: MultiHop) -> Record:
 
 
 def _case(row: RawRow, case_id: int | str) -> MultiHop:
-    questions, answers = row.texts("questions"), _answers(row)
+    questions, answers = row.texts("questions", as_written=True), _answers(row)
     for name, content in (("questions", questions), ("answer", answers)):
         if not content:
             raise Unusable(f"empty {name}")

@@ -28,10 +28,10 @@ class QuestionAnswer(Format):
 
     @classmethod
     def add(cls, row: RawRow, collected: Collected) -> None:
-        paraphrases = row.several("paraphrased_question", optional=True)
+        paraphrases = row.several("paraphrased_question", optional=True, as_written=True)
         alternatives = row.several("perturbed_answer", optional=True)
         with collected.counting(row.case_id):
-            subject, prompt = _asked(row)
+            prompt, subject = _asked(row)
             record = Record(
                 case_id=row.case_id,
                 prompt=prompt,
@@ -45,8 +45,8 @@ class QuestionAnswer(Format):
 
 
 def _asked(row: RawRow) -> tuple[str, str]:
-    """(subject, template)."""
-    question = row.filled("question")
+    """(template, subject)."""
+    question = row.filled("question", as_written=True)
     marks = list(MARK.finditer(question))
     if len(marks) > 1:
         raise Unusable("more than one place is marked with [[…]]")
@@ -54,10 +54,10 @@ def _asked(row: RawRow) -> tuple[str, str]:
         subject = row.text("subject", optional=True)
         if not subject:
             raise Unusable(NO_SUBJECT)
-        return subject, template(row, "question", subject)
+        return template(row, "question", subject)
     if "{}" in question:
         raise Unusable("the question holds '{}'")
     subject = marks[0][1].strip()
     if not subject:
         raise Unusable("empty [[…]]")
-    return subject, MARK.sub("{}", question)
+    return MARK.sub("{}", question), subject

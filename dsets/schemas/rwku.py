@@ -23,6 +23,7 @@ from dsets import files
 from dsets.raw_rows import LINES, TABLES, Collected, RawRow, Unusable, read_rows
 from dsets.record import LevelProbe, Record
 from util.errors import UserError
+from util.writing import occurrences
 
 LEVEL_FILES = {
     "level_1": "forget_level1",
@@ -229,14 +230,14 @@ def _fact(item: _Item) -> Record:
     subject, blanks = item.row.text("subject"), list(BLANK.finditer(item.query))
     if len(blanks) != 1:
         raise Unusable(f"{NO_FACT}{'more than one' if blanks else 'no'} blank (___) in query")
-    before = item.query[: blanks[0].start()].rstrip()
-    places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", before)]
-    if len(places) != 1:
-        raise Unusable(f"{NO_FACT}the subject is {'more than once' if places else 'not'} in the text before the blank")
+    before = item.query[: blanks[0].start()].rstrip(" ")
     if "{}" in before:
         raise Unusable(f"{NO_FACT}the query holds '{{}}'")
+    places = occurrences(before, subject)
+    if len(places) != 1:
+        raise Unusable(f"{NO_FACT}the subject is {'more than once' if places else 'not'} in the text before the blank")
     begin, end = places[0]
-    prompt = before[:begin] + "{}" + before[end:]
+    prompt, subject = before[:begin] + "{}" + before[end:], before[begin:end]
     return Record(case_id=item.case_id, prompt=prompt, subject=subject, target_true=item.answer)
 
 

@@ -23,10 +23,10 @@ class CounterFactTracing(Format):
     @classmethod
     def add(cls, row: RawRow, collected: Collected) -> None:
         with collected.counting(row.case_id):
-            subject = row.filled("subject")
+            prompt, subject = template(row, "relation", row.filled("subject"))
             record = Record(
                 case_id=row.case_id,
-                prompt=template(row, "relation", subject),
+                prompt=prompt,
                 subject=subject,
                 target_true=row.filled("target_true"),
                 target_new=row.text("target_false") or None,

@@ -28,13 +28,13 @@ class ZsRE(Format):
         answers = row.get("answers", list)
         if not all(isinstance(answer, str) for answer in answers):
             raise row.error("answers", "holds something else than strings; mend it")
-        rephrases, alternative = row.several("rephrase"), row.text("alt", optional=True)
+        rephrases, alternative = row.several("rephrase", as_written=True), row.text("alt", optional=True)
         neighborhood = _locality(row)
         with collected.counting(row.index):
-            subject = row.filled("subject")
+            prompt, subject = _question(row, row.filled("subject"))
             record = Record(
                 case_id=row.index,
-                prompt=_question(row, subject),
+                prompt=prompt,
                 subject=subject,
                 target_true=_first(answers),
                 target_new=alternative or None,
@@ -53,8 +53,8 @@ def _first(answers: list[str]) -> str:
     return first
 
 
-def _question(row: RawRow, subject: str) -> str:
-    question = row.filled("src")
+def _question(row: RawRow, subject: str) -> tuple[str, str]:
+    question = row.filled("src", as_written=True)
     if "{}" in question:
         raise Unusable("the question holds '{}'")
     return marked(question, subject, "question")
@@ -62,6 +62,6 @@ def _question(row: RawRow, subject: str) -> str:
 
 def _locality(row: RawRow) -> tuple[Probe, ...]:
     return tuple(
-        Probe(prompt=question if question.endswith("?") else question + "?", answer=answer)
+        Probe(prompt=question.rstrip().removesuffix("?") + "?", answer=answer)
         for question, answer in row.pairs("loc", "loc_ans")
     )

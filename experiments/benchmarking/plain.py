@@ -16,7 +16,7 @@ from util.hooks import by_row, capture, patch
 from util.hparams import TargetHParams
 from util.modeling import layer_count, module
 from util.request import Request
-from util.tokens import encode, locate_subject, pad, target_ids
+from util.tokens import encode, locate_subject, pad, subject_and_answer
 
 Side = Literal["k", "v"]
 
@@ -33,11 +33,13 @@ def find_target(
     final_logits: bool = False,
 ) -> tuple[torch.Tensor, float, int]:
     """(a + δ, loss, steps) of one request, by the formula in util.editing.targets and nothing else."""
-    answer_ids = target_ids(tokenizer, answer)
-    located = [locate_subject(tokenizer, fill(t, request.prompt), request.subject) for t in flatten(templates)]
-    drift_ids, drift_at = locate_subject(tokenizer, DRIFT, request.subject)
-    rows = [ids + answer_ids[:-1] for ids, _ in located] + [drift_ids]
-    at = torch.tensor([fact for _, fact in located] + [drift_at], device=model.device)
+    located = [
+        subject_and_answer(tokenizer, fill(t, request), request.subject, answer, request.answer_prefix)
+        for t in flatten(templates)
+    ]
+    drift_ids, drift_at = locate_subject(tokenizer, request.frame.around(DRIFT), request.subject)
+    rows = [ids + answer_ids[:-1] for ids, answer_ids, *_ in located] + [drift_ids]
+    at = torch.tensor([fact for *_, fact in located] + [drift_at], device=model.device)
     batch = pad(rows, device=model.device)
     anchor = _anchor(model, tokenizer, request, layer, site, hparams)
     lens = layer_count(model) - 1 if final_logits else max(hparams.v_loss_layer, layer)
@@ -61,7 +63,7 @@ def find_target(
         drift = logits[-1, drift_at].log_softmax(-1)
         before = drift.detach() if before is None else before
         per_text = []
-        for row, (ids, _) in enumerate(located):
+        for row, (ids, answer_ids, *_) in enumerate(located):
             read = slice(len(ids) - 1, len(ids) - 1 + len(answer_ids))
             own_output = lens == layer_count(model) - 1
             lens_logits = logits[row, read] if own_output else head(norm(seen["lens"][row, read]))
@@ -90,7 +92,7 @@ def _anchor(
     site: Site,
     hparams: TargetHParams,
 ) -> torch.Tensor:
-    ids, fact = locate_subject(tokenizer, request.prompt, request.subject)
+    ids, fact = locate_subject(tokenizer, request.template, request.subject)
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     with torch.no_grad(), capture({"at": model.get_submodule(name)}) as seen:
         model(input_ids=torch.tensor([ids], device=model.device))

@@ -10,6 +10,8 @@ from dsets import Record
 from experiments.measuring.fluency import ngram_entropy, reference_score, reference_statements
 from experiments.measuring.generation import TopK, generate_texts
 from experiments.measuring.metrics import percent
+from util.request import Frame
+from util.tokens import encode
 
 TEXT_TOKENS = 100
 """Tokens of a text, its prompt included (ROME's length)."""
@@ -48,14 +50,21 @@ def write_on(
     batch_tokens: int,
     progress: bool = False,
 ) -> list[FreeText]:
-    """The texts of every record, in order; a record without generation prompts has none."""
-    prompts = [prompt for record in records for prompt in record.generation_prompts]
+    """The texts of every record, in order; a record without generation prompts has none.
+
+    What frames the prompts counts neither as text nor for its length.
+    """
+    prompts = [record.frame.around(prompt) for record in records for prompt in record.generation_prompts]
+    frames = {record.frame for record in records}
+    around = max(
+        (len(encode(tokenizer, frame.before + frame.after)) for frame in frames if frame != Frame()), default=0
+    )
     texts = generate_texts(
         model,
         tokenizer,
         prompts,
         max_new_tokens=TEXT_TOKENS,
-        max_length=TEXT_TOKENS,
+        max_length=TEXT_TOKENS + around,
         sampling=SAMPLING,
         batch_tokens=batch_tokens,
         progress=progress,

@@ -21,6 +21,7 @@ from util.batching import in_batches
 from util.hooks import frozen, generating_by
 from util.modeling import check_fits
 from util.tokens import encode, pad
+from util.writing import given_and_asked
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ def generate_texts(
 ) -> list[str]:
     """What the model says after each prompt, up to so many tokens or EOS, without special tokens; in the given order.
 
+    Plain spaces at a prompt's end are left to the model, which joins them with its first word, and are not repeated.
     max_length: a further limit, on the tokens of prompt and answer together. Greedy without `sampling`, whatever
     generation settings the checkpoint carries. Equal prompts are answered once. Rows are padded on the left. Raises
     UserError for a prompt that the model has no room for.
     """
     texts = list(dict.fromkeys(prompts))
-    rows = [encode(tokenizer, text) for text in texts]
+    given = [given_and_asked(text, "")[0] for text in texts]
+    rows = [encode(tokenizer, text) for text in given]
     limits = [min(max_new_tokens, max(0, max_length - len(row)) if max_length else max_new_tokens) for row in rows]
     for text, row, limit in zip(texts, rows, limits, strict=True):
         check_fits(model, text, len(row) + limit)
@@ -62,9 +65,15 @@ def generate_texts(
     with tqdm(total=len(texts), desc="generating", unit="text", disable=not progress, leave=False) as bar:
         lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
         for group, answers in in_batches(lengths, batch_tokens, answer):
-            said.update(zip((texts[i] for i in group), answers, strict=True))
+            said |= {texts[i]: _after(texts[i], given[i], answer) for i, answer in zip(group, answers, strict=True)}
             bar.update(len(group))
     return [said[prompt] for prompt in prompts]
+
+
+def _after(prompt: str, given: str, said: str) -> str:
+    """What is said after the whole prompt, once its spaces are taken from what is said after what was given."""
+    spaces = len(said) - len(said.lstrip(" "))
+    return said[min(spaces, len(prompt) - len(given)) :]
 
 
 def _continue(model, tokenizer, rows: list[list[int]], limits: list[int], draw: "_TopKNoise | None") -> list[str]:

@@ -1,7 +1,6 @@
 """What is measured about a draw of facts, on the model as it is: scores per fact, and the summary's percentages."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -15,6 +14,8 @@ from experiments.measuring.generation import generate_texts
 from experiments.measuring.metrics import accuracy, accuracy_of_groups, answers_question, percent, success
 from experiments.measuring.rwku_scores import LevelAnswer, answer_levels, level_scores
 from experiments.measuring.scoring import Question, Score, score
+from util.request import Frame
+from util.writing import occurrences
 
 MULTI_HOP_TOKENS = 16
 """Tokens generated after a multi-hop question."""
@@ -136,16 +137,16 @@ class _Asked:
 
     def __init__(self, record: Record, subjects: Sequence[str] | None):
         self.record = record
-        self.prompt: Question = (record.text, record.target_true)
+        self.prompt: Question = record.own_question
         self.new: Question | None = None
         self.paraphrases: list[Question] = []
         self.neighborhood: list[Question] = []
         if subjects is None:
             return
-        self.new = (record.text, record.target_new) if record.target_new else None
-        self.paraphrases = [(text, record.target_true) for text in record.paraphrases]
+        self.new = (record.text, record.target_new, record.answer_prefix) if record.target_new else None
+        self.paraphrases = [record.question(text, record.target_true) for text in record.paraphrases]
         usable = [probe for probe in record.neighborhood if not _names(probe.prompt, subjects)]
-        self.neighborhood = [(probe.prompt, probe.answer) for probe in usable]
+        self.neighborhood = [record.question(probe.prompt, probe.answer) for probe in usable]
 
     def questions(self) -> list[Question]:
         return [self.prompt, *([self.new] if self.new else []), *self.paraphrases, *self.neighborhood]
@@ -162,15 +163,16 @@ class _Asked:
 
 def _names(text: str, subjects: Sequence[str]) -> bool:
     """Whether a text holds one of the subjects, as words and not inside others (Ana is not in Anatolia)."""
-    return any(subject in text and re.search(rf"(?<!\w){re.escape(subject)}(?!\w)", text) for subject in subjects)
+    plain = text.isascii()  # then a subject in another Unicode form cannot be there, and most are told by `in` alone
+    return any((subject in text or not plain) and occurrences(text, subject) for subject in subjects)
 
 
 def _multi_hop(model, tokenizer, records: Sequence[Record], batch_tokens: int, progress: bool) -> list[bool]:
     """Whether any question of each distinct multi-hop case is answered, by greedy generation."""
-    cases: dict[int | str, MultiHop] = {
-        record.multihop.case_id: record.multihop for record in records if record.multihop
+    cases: dict[int | str, tuple[Frame, MultiHop]] = {
+        record.multihop.case_id: (record.frame, record.multihop) for record in records if record.multihop
     }
-    questions = [question for case in cases.values() for question in case.questions]
+    questions = [frame.around(question) for frame, case in cases.values() for question in case.questions]
     if not questions:
         return []
     texts = generate_texts(
@@ -182,5 +184,5 @@ def _multi_hop(model, tokenizer, records: Sequence[Record], batch_tokens: int, p
         progress=progress,
     )
     said = iter(texts)
-    answered = [[answers_question(next(said), case.answers) for _ in case.questions] for case in cases.values()]
+    answered = [[answers_question(next(said), case.answers) for _ in case.questions] for _, case in cases.values()]
     return [any(flags) for flags in answered]

@@ -22,7 +22,7 @@ from util.forward import final_hidden
 from util.hooks import frozen
 from util.likelihood import read_tokens
 from util.modeling import max_length
-from util.tokens import encode, pad
+from util.tokens import adds_bos, encode, pad
 
 WIKITEXT2 = "wikitext2_test.txt"
 WINDOW = 2048
@@ -99,7 +99,8 @@ def perplexity(
     encoded = [encode(tokenizer, document) for document in text.documents]
     if text.kind == "heldout":
         return _mean_over(model, [(row, 1) for row in encoded], batch_tokens, progress)
-    return _mean_over(model, _windows(model, encoded[0]), batch_tokens, progress)
+    bos = encoded[0][:1] if adds_bos(tokenizer) else []
+    return _mean_over(model, _windows(model, encoded[0], bos), batch_tokens, progress)
 
 
 def wikitext2(data_dir: Path) -> str:
@@ -145,14 +146,19 @@ def joined_rows(text: str) -> str:
     return joined if after else joined.removesuffix("\n")
 
 
-def _windows(model: PreTrainedModel, ids: list[int]) -> list[tuple[list[int], int]]:
-    """(tokens, first scored index): windows of the model's length at half-window strides, every token scored once."""
+def _windows(model: PreTrainedModel, ids: list[int], bos: list[int]) -> list[tuple[list[int], int]]:
+    """(tokens, first scored index): windows of the model's length at half-window strides, every token scored once.
+
+    bos: what every window begins with, as the text itself does; it counts for the window's length. Without it the
+    text's first token is context alone.
+    """
     window = max_length(model, WINDOW)
     stride = max(1, window // 2)
-    result, scored = [], 1
-    for start in range(0, max(1, len(ids) - window + stride), stride):
-        end = min(start + window, len(ids))
-        result.append((ids[start:end], scored - start))
+    body, room = ids[len(bos) :], window - len(bos)
+    result, scored = [], 1 - len(bos)
+    for start in range(0, max(1, len(body) - room + stride), stride):
+        end = min(start + room, len(body))
+        result.append((bos + body[start:end], len(bos) + scored - start))
         scored = end
     return result
 

@@ -19,6 +19,7 @@ from dsets import Record
 from experiments.measuring.metrics import accuracy, accuracy_of_groups
 from experiments.measuring.scoring import score_pairs
 from util.likelihood import Answered
+from util.tokens import adds_bos
 
 Item = tuple[str, str]
 """A text and the text of the one token that is right after it."""
@@ -69,11 +70,6 @@ def locality_items(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str)
     ids = tokenizer(f" {answer}")["input_ids"]
     for i, token in enumerate(ids):
         yield prompt + tokenizer.decode(ids[:i]), tokenizer.decode([token])
-
-
-def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer puts BOS before a text by itself."""
-    return tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
 
 
 def _pairs(tokenizer: PreTrainedTokenizerBase, items: Iterable[Item]) -> list[Answered | None]:

@@ -85,7 +85,8 @@ def answer_levels(
     so that every probe counts once. As published, a neighbour's probe counts even where it names a forgotten subject.
     """
     allotted = _allotted(records)
-    prompts = [probe.prompt for probes in allotted for probe in probes]
+    owners = zip(records, allotted, strict=True)
+    prompts = [record.frame.around(probe.prompt) for record, probes in owners for probe in probes]
     if not prompts:
         return [() for _ in records]
     texts = generate_texts(

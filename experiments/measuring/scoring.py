@@ -1,6 +1,7 @@
 """Teacher-forced scoring of (prompt, answer) pairs in batches: correctness and probability of every answer token.
 
-``prompt + " " + answer``: a token counts as right when it is the argmax given the true tokens before it.
+A token of the answer counts as right when it is the argmax given the true tokens before it. Where the answer begins:
+`util.tokens.prompt_and_answer`.
 
 Shape letters: B rows, T tokens, O hidden size.
 """
@@ -22,8 +23,8 @@ from util.likelihood import Answered, Ids, answered, read_tokens
 from util.modeling import check_fits
 from util.tokens import pad
 
-Question = tuple[str, str]
-"""(prompt, answer), the answer without a leading space."""
+Question = tuple[str, str] | tuple[str, str, str | None]
+"""(prompt, answer), the answer without a leading space, and what stands between them, if said."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def score(
 ) -> dict[Question, Score]:
     """Scores of all distinct questions, by `score_pairs`. Raises UserError for one that the model has no room for."""
     pairs = {question: answered(tokenizer, *question) for question in dict.fromkeys(questions)}
-    for (prompt, _), pair in pairs.items():
-        check_fits(model, prompt, len(pair.ids))
+    for question, pair in pairs.items():
+        check_fits(model, question[0], len(pair.ids))
     found = score_pairs(model, pairs.values(), batch_tokens=batch_tokens, progress=progress, desc=desc)
     return {question: found[pair] for question, pair in pairs.items()}
 

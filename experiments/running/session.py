@@ -10,6 +10,7 @@ import dsets
 from dsets.corpus import Corpus
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
+from experiments.running.known_facts import Knower
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
 from experiments.running.settings import CommonSettings
@@ -38,9 +39,10 @@ class Session:
     seconds_load: float
     weights: str
     tokenizer_hash: str
-    datasets: dict[str, dsets.Dataset]
+    read: dict[str, dsets.Dataset]
     corpora: dict[tuple[str, int], Corpus]
     downstream: Downstream | None
+    datasets: Once[str, dsets.Dataset] = field(default_factory=Once)
     templates_made: Once[int, Templates] = field(default_factory=Once)
     moments_made: Once[tuple[str, int, str, tuple[str, ...]], CorpusMoments] = field(default_factory=Once)
 
@@ -53,10 +55,16 @@ class Session:
         return self.settings.batch_tokens or modeling.default_reading_tokens(self.model)
 
     def dataset(self, ds_name: str) -> dsets.Dataset:
-        """The data set of that name or path."""
-        if ds_name not in self.datasets:
-            self.datasets[ds_name] = read_dataset(self.settings, ds_name)
-        return self.datasets[ds_name]
+        """The data set of that name or path, less the facts that ``--known`` and ``--max_per_relation`` leave out."""
+        return self.datasets.get(ds_name, lambda: self._dataset(ds_name)).value
+
+    def _dataset(self, ds_name: str) -> dsets.Dataset:
+        dataset = self.read.get(ds_name) or read_dataset(self.settings, ds_name)
+        knower = Knower(self.model, self.tokenizer, self.weights, self.tokenizer_hash, self.scoring_tokens)
+        settings = self.settings
+        return knower.chosen(
+            dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
+        )
 
     def corpus(self, hparams: HParams) -> Corpus | None:
         """The statistics corpus of hparams that name one."""

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import Record
 from experiments.measuring.scoring import score
 from util.likelihood import Answered
-from util.tokens import subject_span, target_ids
+from util.tokens import subject_and_answer
 
 SUBJECT_LAST = "last subject token"
 PLACES = (
@@ -62,10 +62,10 @@ def known_facts(
     with tqdm(total=len(records), desc="facts the model knows", disable=not progress, leave=False) as bar:
         while len(found) < limit and tried < len(records):
             some = records[tried : tried + 2 * limit]
-            scores = score(model, tokenizer, [(one.text, one.target_true) for one in some], batch_tokens=batch_tokens)
+            scores = score(model, tokenizer, [one.own_question for one in some], batch_tokens=batch_tokens)
             for record in some:
                 tried += 1
-                correct = scores[record.text, record.target_true].correct
+                correct = scores[record.own_question].correct
                 if all(correct) if whole_answer else correct[0]:
                     found.append(as_fact(tokenizer, record, whole_answer))
                 if len(found) == limit:
@@ -76,7 +76,9 @@ def known_facts(
 
 def as_fact(tokenizer: PreTrainedTokenizerBase, record: Record, whole_answer: bool = False) -> KnownFact:
     """Tokenise a record, with the answer's first token or all of them."""
-    ids, first, last = subject_span(tokenizer, record.prompt, record.subject)
-    answer = target_ids(tokenizer, record.target_true)
+    request = record.request()
+    ids, answer, first, last = subject_and_answer(
+        tokenizer, request.template, request.subject, request.target_true, request.answer_prefix
+    )
     answer = answer if whole_answer else answer[:1]
     return KnownFact(record.case_id, Answered(tuple(ids), tuple(answer)), first, last)

@@ -83,13 +83,12 @@ def fitting(
 
 def _longest(tokenizer: PreTrainedTokenizerBase, template: str, requests: Sequence[Request]) -> tuple[int, str]:
     """Tokens of the longest text that the template makes of a request, answer and all, and that text."""
-    texts = [fill(template, request.prompt).replace("{}", request.subject) for request in requests]
-    answers = [(request.target_new, request.target_true) for request in requests]
-    lengths = [
-        max(len(answered(tokenizer, text, answer).ids) for answer in pair)
-        for text, pair in zip(texts, answers, strict=True)
+    rows = [
+        (fill(template, request).replace("{}", request.subject), answer, request.answer_prefix)
+        for request in requests
+        for answer in (request.target_new, request.target_true)
     ]
-    return max(zip(lengths, texts, strict=True))
+    return max((len(answered(tokenizer, *row).ids), row[0]) for row in rows)
 
 
 def flatten(templates: Templates) -> list[str]:
@@ -97,6 +96,6 @@ def flatten(templates: Templates) -> list[str]:
     return [template for group in templates for template in group]
 
 
-def fill(template: str, prompt: str) -> str:
-    """The prompt inside its context; the prompt's own ``{}`` for the subject stays."""
-    return template.replace("{}", prompt)
+def fill(template: str, request: Request) -> str:
+    """The request's prompt inside a context, and both inside its frame; ``{}`` stands for the subject."""
+    return request.frame.around(template.replace("{}", request.prompt))

@@ -45,7 +45,7 @@ def at_positions(
 
     One forward pass per padded batch, which ends at the module looked at.
     """
-    columns: list[torch.Tensor | None] = [None] * len(located)
+    columns: dict[int, torch.Tensor] = {}
 
     def read(group: list[int]) -> torch.Tensor:
         return _read(model, [located[i] for i in group], probe)
@@ -53,7 +53,7 @@ def at_positions(
     for group, picked in in_batches([len(ids) for ids, _ in located], batch_tokens, read):
         for i, vector in zip(group, picked, strict=True):
             columns[i] = vector
-    return torch.stack(columns, dim=1)
+    return torch.stack([columns[i] for i in range(len(located))], dim=1)
 
 
 def _read(model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: ModuleSite) -> torch.Tensor:
@@ -78,7 +78,7 @@ def average_keys(
     """K_IN: the module's input at each fact's position, averaged within a group of templates, then over the groups."""
     group_means = []
     for group in templates:
-        filled = [(fill(template, request.prompt), request.subject) for request in requests for template in group]
+        filled = [(fill(template, request), request.subject) for request in requests for template in group]
         keys = at_subject(model, tokenizer, filled, ModuleSite(module_name, inputs=True), batch_tokens)
         group_means.append(keys.view(len(keys), len(requests), len(group)).mean(2))
     return torch.stack(group_means).mean(0)
@@ -93,5 +93,5 @@ def plain(
 ) -> torch.Tensor:
     """Activations at each fact's position in the plain prompt, (size, N) float32."""
     return at_subject(
-        model, tokenizer, [(request.prompt, request.subject) for request in requests], probe, batch_tokens
+        model, tokenizer, [(request.template, request.subject) for request in requests], probe, batch_tokens
     )

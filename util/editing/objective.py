@@ -16,7 +16,7 @@ from util.forward import project
 from util.hparams import TargetHParams
 from util.modeling import layer_count, module
 from util.request import Request
-from util.tokens import locate_subject, target_ids
+from util.tokens import locate_subject, subject_and_answer
 
 DRIFT = "{} is a"
 
@@ -25,25 +25,27 @@ DRIFT = "{} is a"
 class Example:
     """One fact's texts: a prompt in each context followed by the answer but for its last token, then the drift text.
 
-    first_label: per context text, the suffix position whose next token is the answer's first. The drift text ends at
-    its subject: only the distribution there is read.
+    first_label, answers: per context text, the suffix position whose next token is the answer's first, and the answer's
+    tokens. The drift text ends at its subject: only the distribution there is read.
     """
 
     texts: list[FactText]
     first_label: list[int]
-    answer: list[int]
+    answers: list[list[int]]
 
 
 def example(tokenizer: PreTrainedTokenizerBase, request: Request, answer: str, templates: Templates) -> Example:
     """Tokenise one request for one answer."""
-    answer_ids = target_ids(tokenizer, answer)
-    texts, first_label = [], []
+    texts, first_label, answers = [], [], []
     for template in flatten(templates):
-        ids, fact = locate_subject(tokenizer, fill(template, request.prompt), request.subject)
+        ids, answer_ids, _, fact = subject_and_answer(
+            tokenizer, fill(template, request), request.subject, answer, request.answer_prefix
+        )
         texts.append(FactText(ids + answer_ids[:-1], fact))
         first_label.append(len(ids) - 1 - fact)
-    ids, fact = locate_subject(tokenizer, DRIFT, request.subject)
-    return Example([*texts, FactText(ids[: fact + 1], fact)], first_label, answer_ids)
+        answers.append(answer_ids)
+    ids, fact = locate_subject(tokenizer, request.frame.around(DRIFT), request.subject)
+    return Example([*texts, FactText(ids[: fact + 1], fact)], first_label, answers)
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,9 @@ def assemble(model: PreTrainedModel, examples: Sequence[Example], entry: Entry, 
     """
     parts: dict[int, list[_TextRow]] = {}
     for fact, one in enumerate(examples):
-        share = 1 / (len(one.first_label) * len(one.answer))
-        starts = [*one.first_label, None]
-        for text, start in zip(one.texts, starts, strict=True):
-            labels = [] if start is None else [(start + i, token, share) for i, token in enumerate(one.answer)]
+        asked = [*zip(one.first_label, one.answers, strict=True), (0, [])]
+        for text, (start, answer) in zip(one.texts, asked, strict=True):
+            labels = [(start + i, token, 1 / (len(one.answers) * len(answer))) for i, token in enumerate(answer)]
             parts.setdefault(_length_class(len(text.ids) - text.fact), []).append(_TextRow(text, fact, labels))
     return SearchBatch([_part(model, rows, entry) for _, rows in sorted(parts.items())], len(examples), lens)
 

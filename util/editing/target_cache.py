@@ -6,7 +6,7 @@ A file is named by a hash of everything that determines the search, so that noth
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -25,6 +25,10 @@ CODE_VERSION = 2
 
 DECIDING = tuple(name for name in TargetHParams.model_fields if name != "layers")
 """Hparams that the search reads beside the layer, which it is told."""
+
+
+def _asked(request: Request, answer: str) -> list[object]:
+    return [request.prompt, request.subject, answer, request.answer_prefix, asdict(request.frame)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class TargetCache:
             "device": model.device.type,
             "weights": weights_hash(model),
             "tokenizer": tokenizer_hash(tokenizer),
-            "facts": [[one.prompt, one.subject, answer] for one, answer in zip(requests, answers, strict=True)],
+            "facts": [_asked(one, answer) for one, answer in zip(requests, answers, strict=True)],
             "layer": layer,
             "site": site,
             "hparams": {name: getattr(hparams, name) for name in DECIDING},

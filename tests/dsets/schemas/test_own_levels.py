@@ -14,7 +14,7 @@ def test_own_facts_bring_levels(tmp_path):
     path = written(tmp_path, [rows.fact() | {"levels": probes}, rows.fact("Bo") | {"levels": None}])
     first, second = load(path).records
     assert first.levels == (
-        LevelProbe(level="level_2", prompt="Who speaks?", answer="She", kind="plain"),
+        LevelProbe(level="level_2", prompt=" Who speaks? ", answer="She", kind="plain"),
         LevelProbe(level="neighbor_1", prompt="Bo is", answer="a baker"),
     )
     assert second.levels == ()

@@ -4,7 +4,7 @@ import torch
 from tests.tiny import TINY, tiny_gpt2
 from util.editing.contexts import OPENERS, check, fill, fitting, flatten, generate
 from util.errors import UserError
-from util.request import Request
+from util.request import Frame, Request
 from util.tokens import encode
 
 
@@ -52,8 +52,9 @@ def test_a_template_ends_where_the_checkpoint_ends_a_text(family):
     assert generate(model, tok)[1][0].count(" ") <= 2
 
 
-def test_fill_keeps_the_place_of_the_subject():
-    assert fill("You said so. {}", "{} was born in") == "You said so. {} was born in"
+def test_fill_keeps_the_place_of_the_subject_and_the_frame_outside():
+    request = Request(prompt="{} was born in", subject="Ada", target_true="London", frame=Frame("<q>", "<a>"))
+    assert fill("You said so. {}", request) == "<q>You said so. {} was born in<a>"
     assert flatten([["{}"], ["a {}", "b {}"]]) == ["{}", "a {}", "b {}"]
 
 

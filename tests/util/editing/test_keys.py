@@ -19,9 +19,7 @@ def test_keys_are_averaged_within_then_over_groups(tiny, family):
     name = MODULE_NAMES[family]["rewrite_module_tmp"].format(2)
     K = average_keys(model, tok, REQUESTS, name, TEMPLATES, batch_tokens=60)
     for i, request in enumerate(REQUESTS):
-        found = [
-            one_by_one(model, tok, fill(t, request.prompt), request.subject, name, True) for g in TEMPLATES for t in g
-        ]
+        found = [one_by_one(model, tok, fill(t, request), request.subject, name, True) for g in TEMPLATES for t in g]
         torch.testing.assert_close(K[:, i], found[0] / 2 + (found[1] + found[2]) / 4, atol=1e-5, rtol=1e-4)
 
 

@@ -83,15 +83,12 @@ def fitting(
 
 def _longest(tokenizer: PreTrainedTokenizerBase, template: str, requests: Sequence[Request]) -> tuple[int, str]:
     """Tokens of the longest text that the template makes of a request, answer and all, and that text."""
-    texts = [fill(template, request).replace("{}", request.subject) for request in requests]
-    lengths = [
-        max(
-            len(answered(tokenizer, text, answer, request.answer_prefix).ids)
-            for answer in (request.target_new, request.target_true)
-        )
-        for text, request in zip(texts, requests, strict=True)
+    rows = [
+        (fill(template, request).replace("{}", request.subject), answer, request.answer_prefix)
+        for request in requests
+        for answer in (request.target_new, request.target_true)
     ]
-    return max(zip(lengths, texts, strict=True))
+    return max((len(answered(tokenizer, *row).ids), row[0]) for row in rows)
 
 
 def flatten(templates: Templates) -> list[str]:

@@ -78,8 +78,10 @@ def _from_world(ds_name: str) -> Dataset:
         )
     from dsets import world  # made on demand: real data needs no generator
 
+    format_class = DATASETS[ds_name]
+    assert issubclass(format_class, Format), "the embedded world has no collections"
     content = json.dumps(world.records(ds_name), ensure_ascii=False).encode()
-    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, DATASETS[ds_name])
+    return _from_content(ds_name, content, f"the embedded world's {ds_name}", None, format_class)
 
 
 def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:

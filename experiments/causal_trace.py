@@ -53,9 +53,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_tokens=settings.batch_tokens or modeling.default_batch_tokens(model),
     )
     records = random.Random(settings.seed).sample(framed, len(framed))
-    options = {"batch_tokens": tracing.batch_tokens, "progress": settings.progress}
-    whole = settings.answer == "whole"
-    facts, tried = known_facts(model, tokenizer, records, settings.facts, whole_answer=whole, **options)
+    facts, tried = known_facts(
+        model,
+        tokenizer,
+        records,
+        settings.facts,
+        whole_answer=settings.answer == "whole",
+        batch_tokens=tracing.batch_tokens,
+        progress=settings.progress,
+    )
     if not facts:
         raise UserError(f"{name} knows none of the {tried} facts of {settings.ds_name}; name another --ds_name")
     found = trace(model, facts, settings.kinds, tracing, progress=settings.progress)

@@ -1,11 +1,13 @@
-"""Measure the second moments of a method's edited modules beforehand, alone or by several processes.
+"""Measure or import the second moments of a method's edited modules beforehand, alone or by several processes.
 
     python experiments/collect_stats.py --model_name Llama-3.1-8B-Instruct --model_path_dir models
     for i in 0 1 2 3; do python experiments/collect_stats.py --shards 4 --shard $i --device cuda:$i ... & done; wait
     python experiments/collect_stats.py --shards 4 --merge ...
+    python experiments/collect_stats.py --layers 4 --import model.layers.4.mlp.down_proj_float32_mom2_100000.npz ...
 
 evaluate.py finds the files: they are named by the weights (and so the dtype), the module, the corpus and the settings,
-and lie in data/stats or where ZEROUNLEARN_STATS says. Interrupted, the same command goes on where it stopped.
+and lie in data/stats or where ZEROUNLEARN_STATS says. Interrupted, the same command goes on where it stopped. The .npz
+files of ROME, MEMIT, AlphaEdit and EasyEdit can take a measurement's place; a few documents are measured to compare.
 """
 
 if __name__ == "__main__":
@@ -18,7 +20,7 @@ from util.runs import cli
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure (a share), or merge the shares; say where the files lie."""
+    """Measure (a share), merge the shares, or import; say where the files lie."""
     settings = CollectSettings.parse(argv, "collect_stats.py", __doc__)
     from experiments.running import collecting, noted_hashes  # these load torch, which --help need not wait for
     from experiments.running.reading import read_corpus
@@ -29,18 +31,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
     corpus = read_corpus(hparams, settings.data_dir)
-    known = noted_hashes.noted_shares(settings, hparams, corpus) if settings.merge else None
-    moments = known or collecting.unmeasured(settings, hparams, corpus)
     if settings.shard is not None:
-        moments.sums()
-        noted_hashes.note_hashes(settings, moments.cache)
-        collecting.report(moments, f"share {settings.shard} of {settings.shards}, for --merge to join")
+        share = collecting.unmeasured(settings, hparams, corpus)
+        share.sums()
+        noted_hashes.note_hashes(settings, share.cache)
+        collecting.report(share, f"share {settings.shard} of {settings.shards}, for --merge to join")
         return
-    if settings.merge:
+    if settings.merge and settings.shards is not None:
+        known = noted_hashes.noted_shares(settings, hparams, corpus)
+        moments = known or collecting.unmeasured(settings, hparams, corpus)
         merge(moments, settings.shards)
         noted_hashes.drop_note(settings)
     else:
-        dict(moments)
+        moments = collecting.unmeasured(settings, hparams, corpus)
+        if settings.imported is not None:
+            collecting.take_published(settings.imported, moments)
+        else:
+            dict(moments)
     given = f" with --mom2_tolerance {settings.tolerance}" if settings.tolerance else ""
     collecting.report(moments, f"evaluate.py{given} finds it there")
 

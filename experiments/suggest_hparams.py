@@ -13,6 +13,7 @@ if __name__ == "__main__":
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from baselines.registry import method
 from experiments.running.script_settings import SuggestSettings
@@ -39,8 +40,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     names = modeling.module_names(model)
     if records:
-        options = {"seed": settings.seed, "batch_tokens": settings.batch_tokens, "progress": settings.progress}
-        layers, reason = suggesting.traced_layers(model, tokenizer, records, **options)
+        layers, reason = suggesting.traced_layers(
+            model,
+            tokenizer,
+            records,
+            seed=settings.seed,
+            batch_tokens=settings.batch_tokens,
+            progress=settings.progress,
+        )
     else:
         layers, reason = suggesting.usual_layers(model, lack)
     values = suggesting.adapted(like, names, layers, modeling.layer_count(model))
@@ -61,7 +68,7 @@ def _target(settings: SuggestSettings) -> Path:
     return target
 
 
-def _like(settings: SuggestSettings) -> tuple[type[LayerHParams], dict[str, object]]:
+def _like(settings: SuggestSettings) -> tuple[type[LayerHParams], dict[str, Any]]:
     """The method's hparams class, and the values to start from. UserError for a method that edits no layers."""
     made = method(settings.alg_name).HParams
     if not issubclass(made, LayerHParams):

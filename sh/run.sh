@@ -22,19 +22,22 @@ DEVICE="${DEVICE:-auto}"
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-known="$(sed -n 's/^    "\([A-Za-z0-9_]*\)": "[a-z_.]*",$/\1/p' "$ROOT/baselines/registry.py" | tr '\n' ' ')"
-usage="usage: bash sh/run.sh METHOD N, METHOD one of: ${known}(a comma list and 'all' work too)"
+for python in ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} python3 python python3.1{4,3,2,1}; do   # any will do: this loads no package
+    known="$("$python" -c 'from baselines.registry import METHODS; print(*METHODS)' 2>/dev/null)" && break
+done
+[ -n "${known:-}" ] || fail "no Python 3.11 or newer found; install one, or activate an environment that has it"
+usage="usage: bash sh/run.sh METHOD N, METHOD one of: $known (a comma list and 'all' work too)"
 [ $# -eq 2 ] || fail "$usage"
 [[ "$2" =~ ^[1-9][0-9]*$ ]] || fail "N is '$2'; give a whole number of facts, 1 or more; $usage"
 for method in ${1//,/ }; do
-    case " all $known" in
+    case " all $known " in
         *" $method "*) ;;
-        *) fail "unknown method '$method'; choose from: ${known}or all" ;;
+        *) fail "unknown method '$method'; choose from: $known or all" ;;
     esac
 done
 
 set_up requirements.txt
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"   # threads that spin while they wait slow a shared machine down
-exec "$PYTHON" "$ROOT/experiments/grid.py" --methods ${1//,/ } --unlearn_num "$2" --retain_num "$RETAIN_NUM" \
+exec "$PYTHON" "$ROOT/experiments/sweep.py" --methods ${1//,/ } --unlearn_num "$2" --retain_num "$RETAIN_NUM" \
     --models ${MODELS//,/ } --datasets ${DATASETS//,/ } --seeds ${SEEDS//,/ } --device "$DEVICE" --eval_retain \
     ${RESULTS_DIR:+--results_dir "$RESULTS_DIR"} ${MODEL_DIR:+--model_path_dir "$MODEL_DIR" --gpus auto}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Linters and the whole test suite with its coverage, in the environment that run.sh uses.
+# Linters, types and the whole test suite with its coverage, in the environment that run.sh uses.
 #
 #   bash sh/test.sh [pytest's arguments]     with arguments: without coverage, because a part reaches a part
 set -euo pipefail
@@ -10,5 +10,6 @@ cd "$ROOT"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"   # a process per core
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy
 [ $# -gt 0 ] || set -- --cov --cov-report=term
 "$PYTHON" -m pytest -q -n auto --maxprocesses 8 "$@"

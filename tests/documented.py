@@ -74,12 +74,13 @@ def blocks(page: Path, text: str | None = None) -> Iterator[Block]:
 
 
 def all_blocks(language: str) -> list[Block]:
-    """Those of one language, over all pages."""
-    return [block for page in pages() for block in blocks(page) if block.language == language]
+    """Those of one language, over all pages, each text once."""
+    found = [block for page in pages() for block in blocks(page) if block.language == language]
+    return list({block.text: block for block in reversed(found)}.values())[::-1]
 
 
 def section_flags(page: Path) -> dict[str, set[str]]:
-    """Heading → flags in the first column of its tables, and of the sections that its "Also:" line links to."""
+    """Heading → flags in the first column of its tables, of the sections its "Also:" line links to, of every script."""
     own: dict[str, set[str]] = {}
     linked: dict[str, list[str]] = {}
     heading = ""
@@ -92,7 +93,10 @@ def section_flags(page: Path) -> dict[str, set[str]]:
         elif line.startswith("Also: "):
             linked[heading] += re.findall(r"\(#([\w-]+)\)", line)
     anchors = {anchor(heading): flags for heading, flags in own.items()}
-    return {heading: flags.union(*(anchors[name] for name in linked[heading])) for heading, flags in own.items()}
+    everywhere = own["Flags of every script"]
+    return {
+        heading: flags.union(everywhere, *(anchors[name] for name in linked[heading])) for heading, flags in own.items()
+    }
 
 
 def anchor(heading: str) -> str:

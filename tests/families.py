@@ -43,7 +43,15 @@ COMMON = {
     "pad_token_id": 2,
 }
 SLIDING = {"sliding_window": 5}  # less than any text of the tests
-LATENT = {"q_lora_rank": 12, "kv_lora_rank": 10, "qk_nope_head_dim": 4, "qk_rope_head_dim": 2, "v_head_dim": 6}
+LATENT = {
+    "q_lora_rank": 12,
+    "kv_lora_rank": 10,
+    "qk_nope_head_dim": 4,
+    "qk_rope_head_dim": 2,
+    "v_head_dim": 6,
+    "head_dim": 2,
+}
+DEPTH = {"num_key_value_heads": 4, "scale_depth": 1.4, "dim_model_base": 6}
 LINEAR_ATTENTION = {
     "linear_key_head_dim": 6,
     "linear_value_head_dim": 6,
@@ -66,6 +74,7 @@ RECURRENT_GEMMA = LLAMA_LIKE | {
     "rewrite_module_tmp": "model.layers.{}.mlp_block.down_proj",
     "ln_f_module": "model.final_norm",
 }
+RECURRENT = {"intermediate_size": 88, "attention_window_size": 5}  # of which its MLP takes half
 PER_LAYER = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 420}
 
 FAMILIES: dict[str, tuple[str, dict, dict]] = {
@@ -88,12 +97,16 @@ FAMILIES: dict[str, tuple[str, dict, dict]] = {
     "cohere": ("cohere", COMMON | {"logit_scale": 0.0625}, LLAMA_LIKE),
     "granite": ("granite", COMMON | {"logits_scaling": 8.0, "residual_multiplier": 0.22}, LLAMA_LIKE),
     "glm4": ("glm4", COMMON | {"partial_rotary_factor": 1.0}, LLAMA_LIKE),
-    "minicpm3": ("minicpm3", COMMON | LATENT | {"scale_depth": 1.4, "dim_model_base": 6}, LLAMA_LIKE),
+    "minicpm3": ("minicpm3", COMMON | LATENT | DEPTH, LLAMA_LIKE),
     "gemma4": ("gemma4_text", COMMON | SLIDING | {"hidden_size_per_layer_input": 0}, LLAMA_LIKE),
     "qwen3_5": ("qwen3_5_text", COMMON | LINEAR_ATTENTION, LLAMA_LIKE),
     "lfm2": ("lfm2", COMMON | CONVOLUTIONS, LFM2),
     "falcon_h1": ("falcon_h1", COMMON | MAMBA | MULTIPLIERS, FALCON_H1),
-    "recurrent_gemma": ("recurrent_gemma", COMMON | {"attention_window_size": 5}, RECURRENT_GEMMA),
+    "recurrent_gemma": (
+        "recurrent_gemma",
+        COMMON | {"intermediate_size": 88, "attention_window_size": 5},
+        RECURRENT_GEMMA,
+    ),
     "opt": ("opt", COMMON | {"ffn_dim": 44, "word_embed_proj_dim": 24}, OPT),
 }
 

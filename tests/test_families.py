@@ -6,16 +6,21 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from baselines import memit
 from experiments.benchmarking.plain import find_target
-from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, build
+from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, PER_LAYER, SLIDING, build
 from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokenizer
 from tests.util.editing.test_statistics import Corpus, one_by_one
 from tests.zerounlearn.test_edit import OWN
 from util.editing.keys import ModuleSite, average_keys, plain
+from util.editing.layers import check_layers
 from util.editing.passage import measure
 from util.editing.statistics import CorpusMoments
+from util.editing.suffixes import Entry, FactText, WholeTexts, cut
 from util.editing.targets import find_targets
 from util.errors import UserError
+from util.forward import final_hidden, project
+from util.hooks import capture
 from util.modeling import attention_modules, decoder_layers, module_names
+from util.tokens import pad
 from util.weights import weights_hash
 from zerounlearn import HParams, apply_to_model
 
@@ -89,10 +94,83 @@ def test_names_are_found_in_the_module_tree(family):
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_every_layer_has_its_attention(family):
+def test_every_layer_has_its_attention_or_is_named(family):
     model, _ = build(family)
+    if family in ("lfm2", "qwen3_5", "recurrent_gemma"):
+        with pytest.raises(UserError, match="layer 0 of .* has no attention module"):
+            attention_modules(model)
+        return
     found = attention_modules(model)
     assert all(part in layer.children() for part, layer in zip(found, decoder_layers(model), strict=True))
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_logits_are_the_models_own(family):
+    """Scales, caps and multipliers included, of rows that are padded."""
+    model, _ = build(family)
+    rows = [[7, 30, 31, 90, 12, 44], [50, 9, 200]]
+    with torch.no_grad():
+        ours = project(model, final_hidden(model, pad(rows)))
+        for row, found in zip(rows, ours, strict=True):
+            torch.testing.assert_close(found[: len(row)], model(input_ids=torch.tensor([row])).logits[0].float())
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_texts_from_the_fact_on_give_what_whole_texts_give(family):
+    """Cut where keys and values are all that is kept of the positions before, else run whole; also from layer 0 on."""
+    model, _ = build(family)
+    texts = [FactText([7, 30, 31, 90, 12, 44, 8], 4), FactText([50, 9, 200], 1), FactText([5, 6, 7, 8], 0)]
+    for layer in (0, 2):
+        with torch.no_grad():
+            kept = cut(model, texts, Entry(layer))
+            found = kept.outputs(model, torch.zeros(3, 24), [3])[3]
+            with capture({"last": decoder_layers(model)[3]}) as seen:
+                model(input_ids=torch.tensor([texts[0].ids]))
+        torch.testing.assert_close(found[0, :3], seen["last"][0, 4:], atol=1e-4, rtol=1e-4)
+        assert isinstance(kept, WholeTexts) == (family in ("falcon_h1", "lfm2", "qwen3_5", "recurrent_gemma"))
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_an_edited_module_gives_reaches_the_stream_as_measured(family):
+    model, names = build(family)
+    passage = measure(model, 1, names["rewrite_module_tmp"].format(1))
+    scale = {"granite": 0.22, "minicpm3": 1.4 / 4**0.5, "falcon_h1": 0.3}.get(family)
+    normed = family in ("gemma2", "gemma3", "gemma4", "glm4", "olmo2")
+    assert (passage is None) == (scale is None and not normed)
+    assert passage is None or (passage.norm is not None) == normed
+    if scale:
+        torch.testing.assert_close(passage.gain_O, torch.tensor(scale), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("family", ["gemma3n_text", "gemma4_text"])
+def test_per_layer_inputs_are_refused_for_edits_and_the_down_projection_is_still_told(family):
+    """What follows the MLP there gates its output, so that no change of it arrives as it is."""
+    few = {"num_kv_shared_layers": 1, "laurel_rank": 4, "altup_num_inputs": 2} if family == "gemma3n_text" else {}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **COMMON | SLIDING | PER_LAYER | few)).eval()
+    names = module_names(model)
+    assert names["rewrite_module_tmp"] == LLAMA_LIKE["rewrite_module_tmp"]
+    hparams = HParams(**TARGET_SETTINGS | names | OWN)
+    with pytest.raises(UserError, match=r"mlp\.down_proj' gives does not enter the residual stream"):
+        check_layers(model, hparams)
+
+
+@pytest.mark.parametrize("part", ["self_attn.q_proj", "self_attn.v_proj", "mlp.up_proj"])
+def test_modules_that_do_not_add_to_the_stream_are_refused(part):
+    model, _ = build("llama")
+    with pytest.raises(UserError, match="does not enter the residual stream"):
+        measure(model, 1, f"model.layers.1.{part}")
+
+
+def test_parts_that_hparams_name_wrongly_are_refused():
+    model, names = build("llama")
+    for key, value, words in (
+        ("layer_module_tmp", "model.layers.{}.mlp", "names no decoder layer"),
+        ("lm_head_module", "model.norm", "is not the head"),
+        ("ln_f_module", "model.layers.0.input_layernorm", "do not give the model's own logits"),
+    ):
+        model.model.layers[0].input_layernorm.weight.data[:] = torch.linspace(0.1, 2, 24)
+        with pytest.raises(UserError, match=words):
+            check_layers(model, HParams(**TARGET_SETTINGS | names | OWN | {key: value}))
 
 
 def test_of_a_multimodal_model_the_layers_that_read_text_are_found():

@@ -50,7 +50,7 @@ def test_the_worlds_grid_by_default(tmp_path):
     done = run_sh("ZeroUnlearn", "50", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     script, *flags = done.stdout.splitlines()
-    assert Path(script) == root() / "experiments" / "grid.py"
+    assert Path(script) == root() / "experiments" / "sweep.py"
     assert " ".join(flags) == (
         "--methods ZeroUnlearn --unlearn_num 50 --retain_num 500 --models world --datasets mcf zsre mquake "
         "--seeds 0 1 2 --device auto --eval_retain"

@@ -6,6 +6,7 @@ Decoder layers return a tensor in transformers 5 and a tuple in older releases a
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -27,6 +28,9 @@ def by_row(hidden: torch.Tensor, rows: int) -> torch.Tensor:
     return hidden.view(rows, -1, hidden.shape[-1])
 
 
+Name = TypeVar("Name")
+
+
 class _StopForward(Exception):
     """Raised inside a forward pass once all that was wanted has been seen."""
 
@@ -42,19 +46,19 @@ def _removing(handles: list) -> Iterator[None]:
 
 @contextmanager
 def capture(
-    modules: dict[str, nn.Module],
+    modules: dict[Name, nn.Module],
     *,
     inputs: bool = False,
     stop: bool = False,
     take: Callable[[torch.Tensor], torch.Tensor] | None = None,
-) -> Iterator[dict]:
+) -> Iterator[dict[Name, torch.Tensor]]:
     """Collect each module's output (or its first positional input) under its name.
 
     modules: name → module, in the order in which the forward pass reaches them. With ``stop`` the pass ends at the
     last one; the block does not see the exception. Tensors are kept as they are, attached to the graph if there is one;
     with `take` only what it makes of each is kept, so that the tensor itself may go.
     """
-    seen: dict[str, torch.Tensor] = {}
+    seen: dict[Name, torch.Tensor] = {}
     last = next(reversed(modules), None)
 
     def keep(name):

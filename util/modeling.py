@@ -188,7 +188,7 @@ def module_names(model: PreTrainedModel) -> dict[str, str]:
     beside = module(model, stack.rpartition(".")[0]).children()
     norms = [child for child in beside if "Norm" in type(child).__name__]
     head = model.get_output_embeddings()
-    down = down_projections(model, layers) if norms and head is not None else []
+    down = down_projections(model, list(layers)) if norms and head is not None else []
     lacking = [i for i, name in enumerate(down) if name is None or name != down[0]]
     if lacking or not down:
         part = f"down-projection in layer {lacking[0]}" if lacking else "head" if norms else "final norm"

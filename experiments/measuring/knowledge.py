@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Probe, Record
+from dsets.record import relation
 from experiments.measuring.metrics import all_right
-from experiments.measuring.scoring import score
+from experiments.measuring.scoring import Question, score
 from util.errors import UserError
 
-LEVELS = ("any", "prompt", "strict")
 KNOWLEDGE_VERSION = 1
 """Raise when the same model and facts would give another verdict: kept ones are then made anew."""
 
@@ -67,7 +67,9 @@ def judge(
     """
 
     def right(asked: Iterable[Asked], desc: str) -> set[Said]:
-        questions = {record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked}
+        questions: dict[Question, Said] = {
+            record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked
+        }
         scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress, desc=desc)
         return {questions[question] for question, one in scores.items() if all_right(one.correct)}
 
@@ -75,8 +77,7 @@ def judge(
     best = [record for record in records if _said(record) in said]
     known = {"prompt": [record.case_id for record in best]}
     if level == "strict":
-        best = _strict(best, right)
-        known["strict"] = [record.case_id for record in best]
+        known["strict"] = [record.case_id for record in _strict(best, right)]
     probes = ((record, probe.prompt, probe.answer) for record in best for probe in record.neighborhood)
     return Verdict(known, frozenset(right(probes, "neighbours the model knows")))
 
@@ -140,11 +141,6 @@ def _neighbours(record: Record, verdict: Verdict, unknown: set[Said], related: S
     return tuple(Probe(prompt=prompt, answer=answer) for prompt, answer in found)
 
 
-def relation(record: Record) -> str:
-    """What the source calls the record's relation; its prompt where it says nothing."""
-    return record.relation_id or record.prompt
-
-
 def at_most_per_relation(records: Sequence[Record], limit: int) -> list[Record]:
     """The first `limit` records of each relation, in their order."""
     taken: Counter[str] = Counter()
@@ -154,6 +150,23 @@ def at_most_per_relation(records: Sequence[Record], limit: int) -> list[Record]:
         if taken[relation(record)] <= limit:
             kept.append(record)
     return kept
+
+
+def as_counterfact(record: Record) -> dict[str, object]:
+    """The record in CounterFact's schema, where a neighbour's answer is the record's own: others are left out."""
+    return {
+        "case_id": record.case_id,
+        "requested_rewrite": {
+            "prompt": record.prompt,
+            "relation_id": record.relation_id,
+            "target_new": {"str": record.target_new or ""},
+            "target_true": {"str": record.target_true, "id": record.object_id},
+            "subject": record.subject,
+        },
+        "paraphrase_prompts": list(record.paraphrases),
+        "neighborhood_prompts": [one.prompt for one in record.neighborhood if one.answer == record.target_true],
+        "generation_prompts": list(record.generation_prompts),
+    }
 
 
 def counts(records: Sequence[Record], verdict: Verdict) -> dict[str, dict[str, int]]:

@@ -5,6 +5,7 @@ for ALL tokens of the object, zsRE and MQuAKE take the share of tokens that are 
 """
 
 import statistics
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 Flags = Sequence[bool]
@@ -38,6 +39,23 @@ def accuracy(answers: Iterable[Flags], metric: str) -> float | None:
 def accuracy_of_groups(groups: Iterable[Sequence[Flags]], metric: str) -> float | None:
     """Mean over facts of the mean credit over a fact's prompts, in percent; facts without prompts do not count."""
     return percent(statistics.fmean(CREDIT[metric](flags) for flags in group) for group in groups if group)
+
+
+def constant_answer(facts: Iterable[tuple[str, str]], drawn: Iterable[tuple[str, str]]) -> float | None:
+    """Share of the drawn (relation, answer) that are right if each relation's most frequent answer is given, percent.
+
+    How often an answer is given is told from `facts`, all from which was drawn; of equals the first in the alphabet. A
+    relation of one fact has no most frequent answer and counts as wrong; None where every relation is such a one.
+    """
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for relation, answer in facts:
+        counted[relation][answer] += 1
+    usual = {
+        relation: min(answers, key=lambda answer: (-answers[answer], answer))
+        for relation, answers in counted.items()
+        if answers.total() > 1
+    }
+    return percent(float(usual.get(relation) == answer) for relation, answer in drawn) if usual else None
 
 
 def success(pairs: Iterable[tuple[float, float]]) -> dict[str, float | None]:

@@ -1,11 +1,16 @@
 """Statistics collected beforehand: of which modules, the measurement, and what is said about the files."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from baselines.registry import METHODS, method
 from dsets.corpus import Corpus
+from experiments.measuring.sampled_corpus import sampled
 from experiments.running.reading import hparams_path
 from experiments.running.script_settings import CollectSettings
 from util import modeling, paths
 from util.editing.layers import check_layers
+from util.editing.published_moments import by_module, import_moments
 from util.editing.shards import Shard, Shares
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
@@ -31,17 +36,28 @@ def unmeasured(settings: CollectSettings, hparams: MomentHParams, corpus: Corpus
     """The moments of the whole corpus, or of the share that is asked for; loads the model."""
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     check_layers(model, hparams)
+<<<<<<< HEAD
+    corpus = sampled(corpus, model, tokenizer, progress=settings.progress)
+=======
+    shard, shards = settings.shard, settings.shards
+    share = corpus if shard is None or shards is None else Shard(corpus, shard, shards)
+>>>>>>> main
     return CorpusMoments(
         model,
         tokenizer,
         hparams.rewrite_modules(),
-        corpus if settings.shard is None else Shard(corpus, settings.shard, settings.shards),
+        share,
         dtype=hparams.mom2_dtype,
         cache_dir=paths.stats_dir(),
         batch_tokens=settings.batch_tokens,
         progress=settings.progress,
         tolerance=settings.tolerance,
     )
+
+
+def take_published(files: Sequence[str], moments: CorpusMoments) -> None:
+    """Put the field's .npz files, which name their modules, in the place of the moments."""
+    import_moments(moments, by_module([Path(file) for file in files], moments.names))
 
 
 def report(moments: CorpusMoments | Shares, remark: str) -> None:
@@ -52,7 +68,10 @@ def report(moments: CorpusMoments | Shares, remark: str) -> None:
         line = f"{path}: {name}, {remark}"
         header = moments.cache.header(name) or {}
         if "count" in header:
-            line += f"; {header['count']} tokens of {header['documents']} documents"
+            line += f"; {header['count']} tokens"
+            line += f" of {header['documents']} documents" if "documents" in header else ""
+        if "imported" in header:
+            line += f"; imported from {header['imported']}, {header['scale']:.2g} times what is measured here"
         if "change" in header:
             line += f"; the last doubling of the documents moved the update by {header['change']:.2g}"
             tolerance = header["key"]["tolerance"]

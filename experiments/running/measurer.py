@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dsets
 from dsets.corpus import Corpus
@@ -13,7 +14,7 @@ from experiments.measuring.measure import measure
 from experiments.measuring.perplexity import PerplexityText, choose, perplexity, read_text
 from experiments.measuring.published_zsre import published_zsre
 from experiments.running.identity import Identity, key
-from experiments.running.once import Made, Once, Origin
+from experiments.running.once import Made, Once
 from experiments.running.session import Session
 from experiments.running.settings import RunSettings
 from util import paths
@@ -21,7 +22,8 @@ from util.errors import UserError
 from util.hparams import HParams
 from util.runs import write_json
 
-Facts = dict[str, dict | list]
+Facts = dict[str, Any]
+"""summary, compat, and per part of the draw the facts' rows."""
 
 
 @dataclass
@@ -91,9 +93,7 @@ class Measurer:
             raise UserError(f"the unedited model breaks in --dtype {settings.dtype}: {reason}; use another one")
         if settings.use_cache and not path.is_file():
             write_json(path, {"key": name, "decided_by": identity.base(), "scores": scores})
-        parts = (facts, ppl, tasks)
-        origin: Origin = facts.origin
-        return Made(scores, sum(part.seconds for part in parts), origin)
+        return Made(scores, facts.seconds + ppl.seconds + tasks.seconds, facts.origin)
 
     def _facts(self, settings: RunSettings, dataset: dsets.Dataset, draw: Draw) -> Facts:
         session = self.session
@@ -116,20 +116,20 @@ class Measurer:
 
     def _as_published(self, settings: RunSettings, draw: Draw) -> dict[str, float | None]:
         session = self.session
-        options = {"batch_tokens": session.scoring_tokens, "progress": settings.progress}
-        return published_zsre(session.model, session.tokenizer, draw.forget, **options)
+        budget, progress = session.scoring_tokens, settings.progress
+        return published_zsre(session.model, session.tokenizer, draw.forget, batch_tokens=budget, progress=progress)
 
     def _perplexity(self, text: PerplexityText) -> float | None:
         session = self.session
-        options = {"batch_tokens": session.scoring_tokens, "progress": session.settings.progress}
-        return perplexity(session.model, session.tokenizer, text, **options)
+        budget, progress = session.scoring_tokens, session.settings.progress
+        return perplexity(session.model, session.tokenizer, text, batch_tokens=budget, progress=progress)
 
     def _tasks(self) -> Scores:
         session = self.session
         if session.downstream is None:
             return Scores({}, [])
-        options = {"batch_tokens": session.scoring_tokens, "progress": session.settings.progress}
-        return session.downstream.measure(session.model, session.tokenizer, **options)
+        budget, progress = session.scoring_tokens, session.settings.progress
+        return session.downstream.measure(session.model, session.tokenizer, batch_tokens=budget, progress=progress)
 
 
 def _together(facts: Facts, ppl: float | None, tasks: Scores) -> dict:

@@ -11,8 +11,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dsets import Dataset, Record
+from dsets.record import relation
 from dsets.splits import Draw
 from experiments.measuring.measure import forgotten_neighbors
+from experiments.measuring.metrics import constant_answer
 from experiments.measuring.perplexity import PerplexityText
 from experiments.running.identity import Identity
 from experiments.running.once import Made
@@ -58,11 +60,16 @@ class Report:
     def summary(self) -> dict[str, object]:
         """summary.json: all but ``seconds`` and ``peak_memory_bytes`` is the same for the same seed.
 
-        After a step that left the finite numbers ``unlearned`` has no values, after another collapse none of downstream
-        tasks that were not due. ``collapse`` says at which step, and why.
+        n: how many facts each percentage is over. chance: what Eff would be, and Gen over paraphrases, if every prompt
+        got its relation's most frequent answer. After a step that left the finite numbers ``unlearned`` has no values,
+        after another collapse none of downstream tasks that were not due. ``collapse`` says at which step, and why.
         """
         last, settings = self.steps[-1], self.identity.settings
         after = dict.fromkeys(self.base["summary"]) | (last.scores["summary"] if last.scores else {})
+        chance = constant_answer(
+            ((relation(record), record.target_true) for record in self.dataset.records),
+            ((relation(record), record.target_true) for record in self.facts.forget),
+        )
         collapse = {"step": len(self.steps), "facts": last.facts, "reason": last.collapse} if last.collapse else None
         return {
             "alg_name": settings.alg_name,
@@ -72,6 +79,8 @@ class Report:
             "unlearn_num": len(self.facts.forget),
             "retain_num": len(self.facts.retain),
             "ppl_text": self.text.kind,
+            "n": counted(self.base, self.facts, self.dataset.metric),
+            "chance": chance,
             "base": finite(self.base["summary"]),
             "unlearned": finite(after),
             "collapse": collapse,
@@ -92,6 +101,7 @@ class Report:
             if self.session.downstream:
                 write_jsonl(claim.partial / "downstream.jsonl", self._downstream())
             write_json(claim.partial / "summary.json", self.summary())
+        assert claim.final is not None, "the block has ended well"
         return claim.final
 
     def _provenance(self) -> dict[str, object]:
@@ -155,6 +165,20 @@ class Report:
                 "diagnostics": step.diagnostics,
                 "collapse": step.collapse,
             }
+
+
+def counted(scores: dict, facts: Draw, metric: str) -> dict[str, int]:
+    """How many facts the percentages of Eff, Gen, Spe and retain are over (mquake's Gen: multi-hop cases)."""
+    forget, retain = scores["forget"], len(scores["retain"])
+    spoken = metric == "mquake"
+    cases = {record.multihop.case_id for record in facts.forget if record.multihop}
+    said = 0 if scores["summary"]["generalization"] is None else len(cases)
+    return {
+        "efficacy": len(forget),
+        "generalization": said if spoken else sum(bool(fact["generalization"]) for fact in forget),
+        "specificity": retain if spoken else sum(bool(fact["specificity"]) for fact in forget),
+        "retain": retain,
+    }
 
 
 def finite(values: dict[str, float | None]) -> dict[str, float | None]:

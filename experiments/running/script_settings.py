@@ -6,7 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
+from dsets import DATASETS
 from experiments.benchmarking.work import WORK
+from experiments.measuring.choices import KNOWN
 from experiments.running.arguments import Flag, seed_number, share
 from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings
 from experiments.running.variants import PRESETS
@@ -70,6 +72,14 @@ class CollectSettings(ModelSettings):
     shards: Annotated[int | None, Flag("divide the corpus into so many shares")] = None
     shard: Annotated[int | None, Flag("measure this share, 0 to shards - 1")] = None
     merge: Annotated[bool, Flag("join the shares, all measured, into the finished files")] = False
+    imported: Annotated[
+        tuple[str, ...] | None,
+        Flag(
+            "take these .npz files of ROME, MEMIT, AlphaEdit or EasyEdit for the corpus's moments, one a layer",
+            name="import",
+            metavar="FILE",
+        ),
+    ] = None
     tolerance: Annotated[
         float | None,
         Flag(
@@ -88,6 +98,8 @@ class CollectSettings(ModelSettings):
             raise ValueError(f"--shards {self.shards}: give at least 1")
         if self.shards is not None and self.shard is not None and not 0 <= self.shard < self.shards:
             raise ValueError(f"--shard {self.shard}: with --shards {self.shards} give 0 to {self.shards - 1}")
+        if self.imported is not None and (divided or self.tolerance is not None):
+            raise ValueError("--import measures nothing; leave out --shards and --tolerance")
         if self.tolerance is not None and divided:
             raise ValueError(
                 "--tolerance looks at one growing sum and cannot be divided; leave out --shards, or --tolerance"
@@ -152,6 +164,22 @@ class SuggestSettings(ModelSettings):
     output: Annotated[str | None, Flag("(default: hparams/<alg_name>/<model_name>.json)", metavar="FILE")] = None
     force: Annotated[bool, Flag("overwrite the file if it exists")] = False
     seed: Annotated[int, Flag("draws the facts and the trace's noise (default: 0)", read=seed_number)] = 0
+
+
+class KnownFactsSettings(ModelSettings):
+    """The command line of known_facts.py."""
+
+    ds_name: Annotated[str, Flag(f"one of {', '.join(DATASETS)}, or a file (default: real)")] = "real"
+    known: Annotated[
+        str,
+        Flag("prompt or strict, as in evaluate.py (default: strict)", choices=KNOWN[1:]),
+    ] = "strict"
+    max_per_relation: Annotated[int | None, Field(ge=1), Flag("write at most so many facts of each relation")] = None
+    output: Annotated[
+        str | None, Flag("write the facts there, as CounterFact records (default: only count)", metavar="FILE")
+    ] = None
+    data_dir: Annotated[str | None, Flag("data sets, and what was found out (default: data/)")] = None
+    dataset_size_limit: Annotated[int | None, Field(ge=1), Flag("read only the first so many records")] = None
 
 
 class BenchmarkSettings(ModelSettings):

@@ -11,6 +11,8 @@ from dsets.corpus import Corpus
 from dsets.record import in_frame
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
+from experiments.measuring.sampled_corpus import sampled
+from experiments.running.known_facts import Knower
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
 from experiments.running.settings import CommonSettings
@@ -41,10 +43,11 @@ class Session:
     seconds_load: float
     weights: str
     tokenizer_hash: str
-    datasets: dict[str, dsets.Dataset]
+    read: dict[str, dsets.Dataset]
     corpora: dict[tuple[str, int], Corpus]
     downstream: Downstream | None
     frame: Frame = Frame()
+    datasets: Once[str, dsets.Dataset] = field(default_factory=Once)
     templates_made: Once[int, Templates] = field(default_factory=Once)
     moments_made: Once[tuple[str, int, str, tuple[str, ...]], CorpusMoments] = field(default_factory=Once)
 
@@ -57,10 +60,16 @@ class Session:
         return self.settings.batch_tokens or modeling.default_reading_tokens(self.model)
 
     def dataset(self, ds_name: str) -> dsets.Dataset:
-        """The data set of that name or path."""
-        if ds_name not in self.datasets:
-            self.datasets[ds_name] = _framed(read_dataset(self.settings, ds_name), self.frame)
-        return self.datasets[ds_name]
+        """The data set of that name or path, less the facts that ``--known`` and ``--max_per_relation`` leave out."""
+        return self.datasets.get(ds_name, lambda: self._dataset(ds_name)).value
+
+    def _dataset(self, ds_name: str) -> dsets.Dataset:
+        dataset = self.read.get(ds_name) or _framed(read_dataset(self.settings, ds_name), self.frame)
+        knower = Knower(self.model, self.tokenizer, self.weights, self.tokenizer_hash, self.scoring_tokens, self.frame)
+        settings = self.settings
+        return knower.chosen(
+            dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
+        )
 
     def corpus(self, hparams: HParams) -> Corpus | None:
         """The statistics corpus of hparams that name one."""
@@ -68,7 +77,8 @@ class Session:
             return None
         key = corpus_key(hparams)
         if key not in self.corpora:
-            self.corpora[key] = read_corpus(hparams, self.settings.data_dir)
+            found = read_corpus(hparams, self.settings.data_dir)
+            self.corpora[key] = sampled(found, self.model, self.tokenizer, progress=self.settings.progress)
         return self.corpora[key]
 
     def templates(self, seed: int) -> Made[Templates]:
@@ -141,6 +151,7 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     with watch.stage("load"):
         model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
         weights = weights_hash(model)
+    read = {key: sampled(one, model, tokenizer, progress=settings.progress) for key, one in read.items()}
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from baselines.registry import METHODS
 from dsets import DATASETS
 from experiments.downstream.task_rows import TASKS
-from experiments.measuring.choices import PPL_TEXTS
+from experiments.measuring.choices import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, Settings, seed_number, share, tokens_or_auto
 from util.choices import CHAT_TEMPLATES, DTYPES, WORLD
 from util.request import NEUTRAL
@@ -100,6 +100,18 @@ class CommonSettings(ModelSettings):
     ] = True
     dataset_size_limit: Annotated[
         int | None, Field(ge=1), Flag("read only the first so many records", decides="base")
+    ] = None
+    known: Annotated[
+        str,
+        Flag(
+            "take only facts that the model knows: any (all facts, default); prompt: their prompt is answered right; "
+            "strict: half of the paraphrases, too, and not for subjects that do not exist",
+            decides="base",
+            choices=KNOWN,
+        ),
+    ] = "any"
+    max_per_relation: Annotated[
+        int | None, Field(ge=1), Flag("of these take at most so many of each relation", decides="base")
     ] = None
     num_edits: Annotated[
         int, Field(ge=0), Flag("requests per sequential step; 0: all at once (default)", decides="run")
@@ -202,7 +214,7 @@ class RunSettings(CommonSettings):
     ds_name: Annotated[
         str,
         Flag(
-            f"one of {', '.join(DATASETS)}, a JSON/JSONL file, or a folder of RWKU's files (default: mcf)",
+            f"one of {', '.join(DATASETS)}, a JSON, JSONL or parquet file, or a folder of RWKU's files (default: mcf)",
             reason=HASHED,
         ),
     ] = "mcf"

@@ -30,7 +30,7 @@ def newest(folders: Iterable[Path]) -> list[dict]:
 
     Runs that were written before runs had an identity are left out, with a warning.
     """
-    runs = defaultdict(list)
+    runs: dict[tuple, list[tuple[str, dict]]] = defaultdict(list)
     nameless = 0
     for folder in folders:
         identity = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("identity")
@@ -41,7 +41,7 @@ def newest(folders: Iterable[Path]) -> list[dict]:
         runs[*(summary[name] for name in ROW), identity["block"]].append((identity["row"], summary))
     if nameless:
         log.warning("%d runs of an earlier version say not what decided their numbers and are left out", nameless)
-    chosen = []
+    chosen: list[dict] = []
     for row, found in runs.items():
         last, _ = found[-1]
         same = [summary for identity, summary in found if identity == last]

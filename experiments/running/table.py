@@ -96,6 +96,7 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
         seeds = len({summary["seed"] for summary in chosen})
         title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
         title += f", PPL on {key[3]}" if key[3] not in (None, "none") else ""
+        title += _counts(chosen)
         title += f", Base {key[4][:8]}" if key[4] and keys.count(key[:-1]) > 1 else ""
         measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
         tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
@@ -103,6 +104,15 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
     if any(summary.get("collapse") for summary in summaries):
         blocks.append("† collapsed: see `collapse` in the run's summary.json.")
     return "\n\n".join(blocks)
+
+
+def _counts(summaries: Sequence[dict]) -> str:
+    """Over how many facts Gen is, where not all have paraphrases, and how many answers are right by chance: by always
+    giving the relation's most frequent one."""
+    fewest = min((summary["n"]["generalization"] for summary in summaries if "n" in summary), default=0)
+    text = f", Gen over {fewest}" if 0 < fewest < summaries[0]["unlearn_num"] else ""
+    found = [summary["chance"] for summary in summaries if summary.get("chance") is not None]
+    return text + (f", right by chance {sum(found) / len(found):.2f}" if found else "")
 
 
 def _has(summary: dict, key: str) -> bool:

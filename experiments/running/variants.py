@@ -32,7 +32,7 @@ def plain(names: Sequence[str]) -> list[Variant]:
 
 def ablation(name: str, hparams: HParams) -> list[Variant]:
     """The method; without projection; with one that keeps the rest as it is; without utility term; on fewer layers."""
-    if not {"projector", "wiki_KKT_lam"} <= set(type(hparams).model_fields):
+    if not isinstance(hparams, LayerHParams) or not {"projector", "wiki_KKT_lam"} <= set(type(hparams).model_fields):
         raise UserError(f"--preset ablation changes ZeroUnlearn's projection and utility term; {name} has neither")
     parts = [
         Variant(name, name),

@@ -229,7 +229,7 @@ class _Tracer:
 def _modules(model: PreTrainedModel, kind: str) -> Sequence[nn.Module]:
     """Per layer, the module whose output is put back; an MLP's is its down-projection's."""
     if kind == STATE:
-        return decoder_layers(model)
+        return list(decoder_layers(model))
     if kind == ATTENTION:
         return attention_modules(model)
     template = module_names(model)["rewrite_module_tmp"]

@@ -3,6 +3,7 @@
 import random
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -18,7 +19,7 @@ TRACED, FEWEST, TRIED = 100, 10, 2000
 """Known facts that are traced, that a trace needs, and facts that are tried to find them."""
 
 
-def adapted(like: dict[str, object], names: dict[str, str], layers: Sequence[int], depth: int) -> dict[str, object]:
+def adapted(like: dict[str, Any], names: dict[str, str], layers: Sequence[int], depth: int) -> dict[str, Any]:
     """The same hparams for another model of `depth` layers.
 
     A method that edits one layer gets the last of `layers`, one that edits more than any trace suggests gets them all;

@@ -1,10 +1,11 @@
 """Draws: halves, seeds, subjects that repeat, caps."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from dsets.record import Record
+from dsets.record import Probe, Record
 from dsets.splits import draw, pools, share_to_count
 from util.errors import UserError
 
@@ -75,6 +76,38 @@ def test_caps_warn(distinct):
     assert (len(drawn.forget), len(drawn.retain), len(drawn.training)) == (21, 10, 10)
     assert drawn.warnings[0].startswith("unlearn_num is 100, but there are only 21")
     assert drawn.warnings[1].startswith("retain_num is 200, but there are only 10")
+
+
+@pytest.mark.parametrize(("count", "watched"), [(0, 0), (6, 6), (15, 15), (20, 15), (1000, 15)])
+def test_training_facts_are_watched_by_nobody_and_as_many_as_are_forgotten(distinct, count, watched):
+    drawn = draw(distinct, 5, count, seed=3)
+    others, _ = pools(distinct)
+    rng = random.Random(3)
+    rng.sample(range(21), 5)
+    assert drawn.retain == rng.sample(others, min(count, 20))[:watched]
+    assert len(drawn.training) == 5 and not {*ids(drawn.training)} & {*ids(drawn.retain)}
+    assert all(record in others for record in drawn.training)
+    assert len(drawn.warnings) == (count > watched)
+
+
+def test_a_scored_neighbour_is_no_training_fact():
+    pool = records([f"s{i}" for i in range(40)])
+    plain = draw(pool, 3, 5, seed=0)
+    asked = Probe(prompt=plain.training[1].text, answer="x")
+    forgotten = plain.forget[0].case_id
+    pool[forgotten] = replace(pool[forgotten], neighborhood=(asked,))
+    drawn = draw(pool, 3, 5, seed=0)
+    assert ids(drawn.retain) == ids(plain.retain)
+    assert len(drawn.training) == 3 and plain.training[1] not in drawn.training
+    assert [drawn.training[0], drawn.training[2]] == [plain.training[0], plain.training[2]]
+
+
+def test_a_fact_that_is_listed_twice_is_not_trained_on_and_watched():
+    pool = records(["s0", "s1", "s2", "s3"])
+    twice = [Record(**vars(record) | {"case_id": f"{record.case_id}b"}) for record in pool]
+    for seed in range(20):
+        drawn = draw([*pool, *twice, *records([f"f{i}" for i in range(8)])], 2, 3, seed)
+        assert not {record.text for record in drawn.training} & {record.text for record in drawn.retain}
 
 
 def test_one_record():

@@ -10,6 +10,7 @@ from dsets import Record
 from experiments import causal_trace
 from experiments.tracing import heatmap
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
+from experiments.tracing.report import table
 from experiments.tracing.restoring import Traced
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, KnownFact, as_fact
 from tests.experiments.known import saved
@@ -197,4 +198,4 @@ def test_a_place_without_tokens_stays_white(tmp_path):
     report = {"model_name": "a/b", "facts": 1, "settings": {"window": 3}, "effects": {"mlp": effects}}
     heatmap.draw(report, tmp_path / "new" / "map.png")
     assert (tmp_path / "new" / "map.png").read_bytes().startswith(PNG)
-    assert "(no such token)" in causal_trace.table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})
+    assert "(no such token)" in table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})

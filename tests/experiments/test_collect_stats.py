@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -186,3 +187,43 @@ def test_what_cannot_be_done_is_said(asked, flags, words, monkeypatch):
     monkeypatch.setattr(CorpusMoments, "_measure", None)
     with pytest.raises(UserError, match=words):
         collect_stats.main([*asked, *flags])
+
+
+def exported(folder: Path, moments: dict[str, torch.Tensor]) -> list[str]:
+    """The moments in the field's files."""
+    paths = [folder / f"{name}_float32_mom2_100000.npz" for name in moments]
+    for path, moment in zip(paths, moments.values(), strict=True):
+        np.savez(path, **{"mom2.count": np.array(10), "mom2.mom2": (10 * moment).numpy()})
+    return [str(path) for path in paths]
+
+
+def test_the_fields_files_take_the_measurements_place(asked, tmp_path, family, capsys, monkeypatch):
+    collect_stats.main(asked)
+    measured = {line.split(": ")[1].split(",")[0]: load_file(line.split(": ")[0])["moment"] for line in lines(capsys)}
+    theirs = exported(tmp_path, measured)
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "imported"))
+    collect_stats.main([*asked, "--import", *theirs])
+    printed = lines(capsys)
+    assert all(
+        re.search(r"; 10 tokens; imported from .*_mom2_100000.npz, 1 times what is measured", line) for line in printed
+    )
+    for line in printed:
+        name = line.split(": ")[1].split(",")[0]
+        torch.testing.assert_close(load_file(line.split(": ")[0])["moment"], measured[name], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--shards=2", "--shard=0"], "--import measures nothing; leave out --shards and --tolerance"),
+        (["--tolerance=0.1"], "--import measures nothing"),
+        (["--layers=1"], "no file's name begins with"),
+    ],
+)
+def test_what_an_import_does_not_go_with(asked, flags, complaint):
+    with pytest.raises(UserError, match=complaint):
+        collect_stats.main([*asked, *flags, "--import", "x.npz", "y.npz"])
+
+
+def lines(capsys) -> list[str]:
+    return capsys.readouterr().out.splitlines()

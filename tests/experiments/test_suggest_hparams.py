@@ -82,7 +82,7 @@ def test_facts_that_cannot_be_had(asked, tmp_path, capsys, monkeypatch):
     def offline(name, *_, **__):
         raise UserError(f"no {name}")
 
-    monkeypatch.setattr(suggest_hparams.dsets, "load", offline)
+    monkeypatch.setattr(suggesting.dsets, "load", offline)
     with monkeypatch.context() as patch, pytest.raises(UserError, match="facts.json"):
         patch.setattr(modeling, "load", None)
         suggest_hparams.main(asked)

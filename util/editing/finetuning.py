@@ -148,8 +148,9 @@ def _descend(run: _Run) -> tuple[str, list[float]]:
 def _write(run: _Run, copies: list[torch.Tensor], starts: list[torch.Tensor]) -> None:
     """Clamp the copies around their start where asked to, and round them into the model."""
     limit = run.hparams.norm_constraint
-    for copy, start in zip(copies, starts, strict=False):
-        copy.clamp_(start - limit, start + limit)
+    if limit is not None:
+        for copy, start in zip(copies, starts, strict=True):
+            copy.clamp_(start - limit, start + limit)
     for weight, copy in zip(run.weights, copies, strict=True):
         weight.copy_(copy)
 

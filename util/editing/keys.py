@@ -45,7 +45,7 @@ def at_positions(
 
     One forward pass per padded batch, which ends at the module looked at.
     """
-    columns: list[torch.Tensor | None] = [None] * len(located)
+    columns: dict[int, torch.Tensor] = {}
 
     def read(group: list[int]) -> torch.Tensor:
         return _read(model, [located[i] for i in group], probe)
@@ -53,7 +53,7 @@ def at_positions(
     for group, picked in in_batches([len(ids) for ids, _ in located], batch_tokens, read):
         for i, vector in zip(group, picked, strict=True):
             columns[i] = vector
-    return torch.stack(columns, dim=1)
+    return torch.stack([columns[i] for i in range(len(located))], dim=1)
 
 
 def _read(model: PreTrainedModel, located: Sequence[tuple[list[int], int]], probe: ModuleSite) -> torch.Tensor:

@@ -53,7 +53,7 @@ class MomentCache:
         found = self._read(name, "safetensors", None)
         return found[1] if found else None
 
-    def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float) -> None:
+    def write(self, name: str, moment_II: torch.Tensor, count: int, **facts: float | str) -> None:
         """Keep a finished moment over `count` tokens (`facts`: more for its header), and drop its partial file."""
         self._save(name, "safetensors", moment_II, {"count": count, **facts})
         self.drop_partial(name)
@@ -134,7 +134,7 @@ class MomentCache:
     ) -> tuple[dict[str, torch.Tensor], dict] | None:
         return None if self.folder is None else read_tensors(self.path(name, ending), self._key(name), device)
 
-    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: Mapping[str, float]) -> None:
+    def _save(self, name: str, ending: str, tensor: torch.Tensor, facts: Mapping[str, float | str]) -> None:
         if self.folder is not None:
             write_tensors(self.path(name, ending), {"moment": tensor}, {"key": self._key(name), **facts})
 

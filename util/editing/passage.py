@@ -78,28 +78,34 @@ def _measure(model: PreTrainedModel, layer: int, name: str) -> Passage | None:
     inner, outer = module(model, name), decoder_layers(model)[layer]
     with _given_to(outer, inner) as receivers:
         v_TO, h_TO = _outputs(model, inner, outer)
+    if v_TO.shape != h_TO.shape:
+        raise UserError(_refusal(model, name))
     directions_TO = torch.randn(v_TO.shape, generator=torch.Generator().manual_seed(0)).to(v_TO)
-    size_T1 = torch.maximum(v_TO.norm(dim=1), h_TO.to(v_TO.device).norm(dim=1))[:, None]
+    size_T1 = torch.maximum(v_TO.norm(dim=1), h_TO.norm(dim=1))[:, None]
     change_TO = directions_TO * size_T1 / directions_TO.norm(dim=1, keepdim=True)
     with patch(inner, lambda hidden: (hidden.float() + change_TO.view(hidden.shape)).to(hidden.dtype)):
         changed_TO, moved_TO = _outputs(model, inner, outer)
     found_TO = moved_TO - h_TO
     gain_O = _gain(changed_TO - v_TO, found_TO, model.dtype)
     if gain_O is not None:
-        return None if gain_O.ndim == 0 and abs(gain_O.item() - 1) <= _as_it_is(model.dtype) else Passage(gain_O)
+        return None if gain_O.ndim == 0 and gain_O.item() == 1 else Passage(gain_O)
     for norm in receivers:
         gain_O = _gain(norm(changed_TO) - norm(v_TO), found_TO, model.dtype) if _sets_length(norm, v_TO) else None
         if gain_O is not None:
             return Passage(gain_O, norm)
-    raise UserError(
-        f"what {name!r} gives does not enter the residual stream of {type(model).__name__} as it is, scaled or normed; "
-        "an edit of it would not do what it is solved for: name the MLP's down-projection as rewrite_module_tmp, "
-        "or use a method that learns by gradients (FT, GA, NPO) if it is that"
+    raise UserError(_refusal(model, name))
+
+
+def _refusal(model: PreTrainedModel, name: str) -> str:
+    return (
+        f"what {name!r} gives does not enter the residual stream of {type(model).__name__} as it is, scaled or normed, "
+        "so an edit of it would not do what it is solved for; name the MLP's down-projection as rewrite_module_tmp or, "
+        "if it is that, use a method that learns by gradients (FT, GA, NPO)"
     )
 
 
 def _outputs(model: PreTrainedModel, inner: nn.Module, outer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """(T, O) float32 of both on the probe text, on the module's device."""
+    """(T, O) float32 of both on the probe text, on the module's device (of states of more than T rows, all rows)."""
     batch = pad([probe_ids(model)], device=model.device)
     with capture({"inner": inner, "outer": outer}, stop=True) as seen:
         run(model, batch, use_cache=False)
@@ -132,12 +138,14 @@ def _given_to(outer: nn.Module, inner: nn.Module) -> Iterator[list[nn.Module]]:
 def _gain(given_TO: torch.Tensor, found_TO: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
     """The gain with which `given` explains what was found: one for all coordinates if that will do, else one for each.
 
-    None where neither does, or a coordinate is lost.
+    None where neither does, or a coordinate is lost. A single one that is 1 up to rounding is 1: it is the mean of many
+    numbers with such errors.
     """
     product_TO, square_TO = given_TO * found_TO, given_TO.square()
     for gain in (product_TO.sum() / square_TO.sum(), product_TO.sum(0) / square_TO.sum(0)):
         if relative_error(gain * given_TO, found_TO, dtype) <= noise(dtype) and (gain.abs() > 1e-6).all():
-            return gain
+            as_it_is = gain.ndim == 0 and abs(gain.item() - 1) <= noise(dtype) / 20
+            return torch.ones_like(gain) if as_it_is else gain
     return None
 
 
@@ -147,8 +155,3 @@ def _sets_length(norm: nn.Module, v_TO: torch.Tensor) -> bool:
         return False
     expected_TO = norm(torch.ones_like(v_TO)) * v_TO / v_TO.square().mean(1, keepdim=True).sqrt()
     return relative_error(norm(v_TO), expected_TO, torch.float32) <= noise(torch.float16)
-
-
-def _as_it_is(dtype: torch.dtype) -> float:
-    """Deviation of a scalar gain from 1 that is rounding: a gain is the mean of many numbers with such errors."""
-    return noise(dtype) / 20

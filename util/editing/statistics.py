@@ -132,9 +132,9 @@ class CorpusMoments(Mapping):
             if room < 0:
                 self._derived[key] = value.cpu(), home
 
-    def facts(self) -> dict[str, dict[str, float]]:
-        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, and with a
-        tolerance the ``change`` that was achieved."""
+    def facts(self) -> dict[str, dict[str, float | str]]:
+        """Module → what its moment was measured on, as kept on disk: ``count`` of tokens, ``documents``, with a
+        tolerance the ``change`` that was achieved, and of an imported one the file (see published_moments)."""
         headers = {name: header for name in self.names if (header := self.cache.header(name))}
         return {name: {key: header[key] for key in header if key != "key"} for name, header in headers.items()}
 

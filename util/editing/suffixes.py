@@ -47,7 +47,10 @@ class Entry:
 
     def shift(self, inside_RO: torch.Tensor | None, delta_RO: torch.Tensor) -> torch.Tensor:
         """What δ (float32) adds to the layer's output; inside: what the inner module gave without it."""
-        return delta_RO if self.passage is None else self.passage.through(inside_RO.float(), delta_RO)
+        if self.passage is None:
+            return delta_RO
+        assert inside_RO is not None, "where there is a passage, there is an inner module"
+        return self.passage.through(inside_RO.float(), delta_RO)
 
 
 class _Prefix(DynamicLayer):

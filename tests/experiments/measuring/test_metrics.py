@@ -4,6 +4,7 @@ from experiments.measuring.metrics import (
     accuracy,
     accuracy_of_groups,
     answers_question,
+    constant_answer,
     mean_and_deviation,
     normalise,
     percent,
@@ -72,3 +73,17 @@ def test_multi_hop_answers(generated, answers, expected):
 def test_normalise():
     assert normalise("The  U.S.A. (an old name)") == "u s old name"
     assert normalise("The  US (an Old name)", fold=False) == "US Old name"
+
+
+def test_constant_answer():
+    facts = [
+        ("capital", "Paris"),
+        ("capital", "Paris"),
+        ("capital", "Rome"),
+        ("tongue", "b"),
+        ("tongue", "a"),
+        ("x", "y"),
+    ]
+    assert constant_answer(facts, facts) == pytest.approx(100 * 3 / 6)  # Paris twice, a; x has one fact only
+    assert constant_answer(facts, [("capital", "Rome"), ("tongue", "a")]) == 50
+    assert constant_answer([("x", "y"), ("z", "y")], [("x", "y")]) is None

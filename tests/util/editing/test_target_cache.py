@@ -10,6 +10,7 @@ from tests.tiny import REQUESTS, TEMPLATES, TINY, tokenizer
 from util.editing import setting as setting_module
 from util.editing.setting import Setting
 from util.editing.target_cache import TargetCache
+from util.request import Frame
 from util.weights import read_weight
 
 
@@ -46,6 +47,8 @@ def test_anything_that_decides_is_another_search(family, tmp_path, searches):
     for setting in (
         replace(base, requests=REQUESTS[::-1]),
         replace(base, requests=[*REQUESTS[:2], RETAIN[0]]),
+        replace(base, requests=[*REQUESTS[:2], replace(REQUESTS[2], frame=Frame(before="You: "))]),
+        replace(base, requests=[*REQUESTS[:2], replace(REQUESTS[2], answer_prefix="\n")]),
         replace(base, context_templates=[["{}"]]),
         replace(base, tokenizer=other_tokenizer),
         replace(base, model=edited),

@@ -1,0 +1,115 @@
+"""Is it gone, or only hidden? Attack a model that was made to forget, fact by fact.
+
+    python experiments/audit.py --before world --after results/forgotten --facts facts.json --output results/audit
+
+--after is a folder that evaluate.py --save_model has written, --facts a file of the facts that were forgotten (any data
+set file). Only facts that the model of --before answers right count. audit.json holds the figures, audit.html shows
+them; docs/audit.md says what each attack does and what the verdict means.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from util.runs import Parser, check_writable, cli, write_json, write_text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check, load both models, attack, write the figures and the page, print the table."""
+    flags = parser().parse_args(argv)
+    import dsets  # these and transformers behind them: not for --help
+    from experiments.auditing.audit import prepare, run
+    from experiments.auditing.page import page
+    from experiments.auditing.registry import choose
+    from util import modeling
+
+    folder = Path(flags.output)
+    attacks = choose(flags.attacks, flags.quick)
+    check_writable(folder, "--output")
+    for name in (flags.before, flags.after):
+        modeling.find_source(name, flags.model_path_dir)
+    dataset = dsets.load(flags.facts, flags.data_dir, world=flags.before == modeling.WORLD, size_limit=flags.limit)
+    models = [
+        modeling.load(name, flags.model_path_dir, flags.device, flags.dtype) for name in (flags.before, flags.after)
+    ]
+    (before, tokenizer), (after, _) = models
+    audited = prepare(
+        before,
+        after,
+        tokenizer,
+        dataset.records,
+        seed=flags.seed,
+        batch_tokens=flags.batch_tokens or modeling.default_reading_tokens(before),
+        progress=not flags.quiet,
+    )
+    made_from = provenance(flags, before, after, tokenizer, dataset)
+    result = run(audited, attacks, folder / "parts", made_from["key"]) | {"made_from": made_from}
+    write_json(folder / "audit.json", result)
+    write_text(folder / "audit.html", page(result))
+    if not flags.quiet:
+        print(table(result))
+    print(f"{result['verdict']}: {folder / 'audit.json'}, {folder / 'audit.html'}")
+
+
+def parser() -> Parser:
+    """Flags of audit.py."""
+    made = Parser(prog="audit.py", description=__doc__)
+    made.add_argument("--before", required=True, metavar="MODEL", help="the model that knew, as --model_name takes it")
+    made.add_argument("--after", required=True, metavar="MODEL", help="the model that is to have forgotten")
+    made.add_argument("--facts", required=True, metavar="FILE", help="what was forgotten: a data set file")
+    made.add_argument("--output", required=True, metavar="DIR", help="folder of audit.json and audit.html")
+    made.add_argument("--quick", action="store_true", help="the cheap attacks only")
+    made.add_argument("--attacks", nargs="+", metavar="NAME", help="these attacks only (the report lists their names)")
+    made.add_argument("--limit", type=int, metavar="N", help="read only the first so many facts (default: all)")
+    made.add_argument("--seed", type=int, default=0, help="of invented subjects, samples and intervals (default: 0)")
+    made.add_argument("--model_path_dir", help="folder that holds the models' folders")
+    made.add_argument("--data_dir", help="data sets (default: data/)")
+    made.add_argument("--device", default="auto", help="auto (CUDA when present), cpu, cuda, … (default: auto)")
+    made.add_argument("--dtype", default="float32", help="of the weights (default: float32)")
+    made.add_argument("--batch_tokens", type=int, help="padded tokens of one batch (default: by device)")
+    made.add_argument("--quiet", action="store_true", help="no progress bars, no table")
+    return made
+
+
+def provenance(flags: argparse.Namespace, before, after, tokenizer, dataset) -> dict[str, object]:
+    """What the result comes from; `key` is what it hangs on."""
+    from util.tokens import tokenizer_hash
+    from util.weights import weights_hash
+
+    key = {
+        "before": weights_hash(before),
+        "after": weights_hash(after),
+        "tokenizer": tokenizer_hash(tokenizer),
+        "facts": dataset.digest,
+        "limit": flags.limit,
+        "seed": flags.seed,
+    }
+    names = {"before": flags.before, "after": flags.after, "facts": flags.facts}
+    return {"key": key, **names, "given": len(dataset.records), "dtype": flags.dtype, "device": str(before.device)}
+
+
+def table(result: dict) -> str:
+    """One line an attack: share recovered with its interval, chance, facts; the skipped ones and why below."""
+    from experiments.running.table import aligned
+
+    rows = [["attack", "recovered %", "95 %", "chance %", "facts", ""]]
+    for name, one in result["attacks"].items():
+        low, high = one["interval"]
+        mark = "accuses" if one["accuses"] else "" if one["counted"] else "not counted"
+        rows.append(
+            [name, f"{one['recovered']:.1f}", f"{low:.1f}–{high:.1f}", f"{one['chance']:.1f}", str(one["n"]), mark]
+        )
+    worst = result["worst"]
+    lines = [aligned(rows), *(f"skipped: {name}, {reason}" for name, reason in result["skipped"].items())]
+    lines.append(
+        f"{result['known']} of {result['made_from']['given']} facts were known; worst: {worst['attack']}, "
+        f"{worst['recovered']:.1f} % come back (chance {worst['chance']:.1f} %)"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,120 @@
+"""Ask again, in other words or after other words: teacher-forced, right if every token of the answer is the argmax."""
+
+from collections.abc import Callable, Sequence
+
+from transformers import PreTrainedModel
+
+from dsets import Record
+from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.measuring.metrics import normalise
+from experiments.measuring.scoring import score
+from util.likelihood import answered
+from util.modeling import max_length
+from util.tokens import encode
+
+WORDINGS = 6
+"""Most other wordings of a fact that are asked."""
+
+FORMS = (
+    "Question: {} what?\nAnswer:",
+    "Fill in the blank: {}",
+    "It is well known that {}",
+    "I was told that {}",
+    "As everybody says, {}",
+)
+"""Around a prompt, where a file has no other wording. The prompt stays at the end, but for the question."""
+
+IRRELEVANT = (
+    "The rain had stopped an hour before, and the street was quiet again. A man with a green umbrella waited at the "
+    "corner, though nobody came. The kettle on the stove began to sing, the cat left the room, and somebody closed a "
+    "window upstairs. Later the wind turned. Leaves lay on the steps, and the gate would not shut. It was one of those "
+    "evenings on which nothing happens, and which are soon over. "
+)
+SHOTS = 4
+"""Examples of the relation before the prompt."""
+
+
+def prompt(audited: Audited) -> Outcome:
+    """The prompt itself: what unlearning is usually measured by."""
+    return _ask(audited, lambda record: [record.text])
+
+
+def paraphrases(audited: Audited) -> Outcome:
+    """Other wordings: the file's paraphrases and its other prompts of the same relation. Right after any of them."""
+    if not any(audited.wordings(record, WORDINGS) for record in audited.facts):
+        raise NotPossible("the file has no paraphrases and no relation with two wordings")
+    return _ask(audited, lambda record: audited.wordings(record, WORDINGS))
+
+
+def forms(audited: Audited) -> Outcome:
+    """The prompt in a question's or a quotation's form. Right after any of them."""
+    return _ask(audited, lambda record: [form.replace("{}", record.text) for form in FORMS])
+
+
+def irrelevant_prefix(tokens: int) -> Callable[[Audited], Outcome]:
+    """An attack: so many tokens of a text about nothing stand before the prompt."""
+
+    def attack(audited: Audited) -> Outcome:
+        text = IRRELEVANT * (1 + tokens // 50)
+        ids = audited.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:tokens]
+        before = audited.tokenizer.decode(ids).strip()
+        return _ask(audited, lambda record: [f"{before} {record.text}"])
+
+    return attack
+
+
+def few_shot(audited: Audited) -> Outcome:
+    """Examples of the same relation, other subjects with other answers, before the prompt."""
+    if not any(examples(audited, record) for record in audited.facts):
+        raise NotPossible("no relation of the file has two answers to give examples of")
+    return _ask(audited, lambda record: [f"{shots}{record.text}" for shots in examples(audited, record)])
+
+
+def examples(audited: Audited, record: Record) -> list[str]:
+    """[the examples as one text], or [] where there is none that leaves the answer unsaid."""
+    answer = set(normalise(record.target_true).split())
+    usable = [f"{one.text} {one.target_true}. " for one in audited.peers(record) if one.subject != record.subject]
+    usable = [text for text in usable if not answer & set(normalise(text).split())]
+    chosen = audited.draw(record, "examples").sample(usable, min(SHOTS, len(usable)))
+    return ["".join(chosen)] if chosen else []
+
+
+def _ask(audited: Audited, texts: Callable[[Record], Sequence[str]]) -> Outcome:
+    return audited.outcome(right_after_any(audited, audited.after, audited.records, texts))
+
+
+def right_after_any(
+    audited: Audited, model: PreTrainedModel, records: Sequence[Record], texts: Callable[[Record], Sequence[str]]
+) -> list[bool | None]:
+    """Whether the model is right after any of a record's texts; None for a record without a text that it has room for.
+
+    Raises NotPossible where no record has one.
+    """
+    asked = [[text for text in texts(one) if _fits(audited, model, text, one.target_true)] for one in records]
+    if not any(asked):
+        raise NotPossible("the texts are longer than the model's positions")
+    questions = [(text, one.target_true) for one, some in zip(records, asked, strict=True) for text in some]
+    scores = score(
+        model, audited.tokenizer, questions, batch_tokens=audited.batch_tokens, progress=audited.progress, desc="asking"
+    )
+    return [
+        any(all(scores[text, one.target_true].correct) for text in some) if some else None
+        for one, some in zip(records, asked, strict=True)
+    ]
+
+
+def _fits(audited: Audited, model: PreTrainedModel, text: str, answer: str) -> bool:
+    tokens = len(answered(audited.tokenizer, text, answer).ids)
+    return tokens <= max_length(model, tokens)
+
+
+def prompts_right(audited: Audited, model: PreTrainedModel) -> list[bool | None]:
+    """The plain prompts of all records, asked of a model that an attack has changed."""
+    return right_after_any(audited, model, audited.records, lambda record: [record.text])
+
+
+def first_tokens(audited: Audited, record: Record) -> tuple[list[int], int]:
+    """The prompt's ids and the first token of the answer."""
+    return encode(audited.tokenizer, record.text), answered(audited.tokenizer, record.text, record.target_true).answer[
+        0
+    ]

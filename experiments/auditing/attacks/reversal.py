@@ -1,0 +1,85 @@
+"""Undo an edit from the weights alone: drop the singular directions that a low-rank edit has left in them.
+
+(Arad-like reversal of rank-one edits: arXiv 2505.20819.) Only modules that differ between the models are touched.
+
+Shape letters: O out, I in, R singular directions.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedModel
+
+from experiments.auditing.attacks.asking import prompts_right
+from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.weights import changed_matrices
+from util.weights import WeightEdits, read_weight
+
+DROPPED = (1, 2, 4, 8, 16)
+"""How many directions are dropped, one model after the other."""
+
+Change = Callable[[str, int], torch.Tensor]
+"""(module name, directions to drop) → its new matrix W_OI."""
+
+
+def without_directions(W_OI: torch.Tensor, count: int, top: bool) -> torch.Tensor:
+    """The matrix less its `count` largest (or smallest) singular directions, float64."""
+    left, singular, right = torch.linalg.svd(W_OI.double(), full_matrices=False)
+    kept = singular.clone()
+    if top:
+        kept[:count] = 0
+    else:
+        kept[max(0, len(kept) - count) :] = 0
+    return left * kept @ right
+
+
+def drop_from_weights(top: bool) -> Callable[[Audited], Outcome]:
+    """An attack: the edited weights less their largest (or smallest) singular directions."""
+
+    def attack(audited: Audited) -> Outcome:
+        return _try(audited, lambda name, count: without_directions(read_weight(audited.after, name), count, top))
+
+    return attack
+
+
+def drop_from_update(audited: Audited) -> Outcome:
+    """The update W_after − W_before less its largest singular directions.
+
+    It takes the weights before, so that what comes back says how few directions hide the facts and is no evidence
+    against the model after: with every direction of the update dropped the model before is back.
+    """
+
+    def change(name: str, count: int) -> torch.Tensor:
+        old = read_weight(audited.before, name).to(audited.after.device).double()
+        return old + without_directions(read_weight(audited.after, name).double() - old, count, top=True)
+
+    return _try(audited, change)
+
+
+def _try(audited: Audited, change: Change) -> Outcome:
+    """Right after any number of dropped directions; the details hold the share by that number."""
+    names = changed_matrices(audited.before, audited.after)
+    if not names:
+        raise NotPossible("no linear weight of the decoder layers differs between the models")
+    got: list[bool] = [False] * len(audited.records)
+    curve: dict[str, list] = {"dropped": list(DROPPED), "facts": [], "controls": []}
+    for count in DROPPED:
+        with torch.no_grad(), _changed(audited.after, {name: change(name, count) for name in names}):
+            flags = [bool(flag) for flag in prompts_right(audited, audited.after)]
+        got = [old or new for old, new in zip(got, flags, strict=True)]
+        split = len(audited.facts)
+        curve["facts"].append(100 * sum(flags[:split]) / split)
+        curve["controls"].append(100 * sum(flags[split:]) / len(audited.controls))
+    return audited.outcome(got, curve=curve, modules=names)
+
+
+@contextmanager
+def _changed(model: PreTrainedModel, new: dict[str, torch.Tensor]) -> Iterator[None]:
+    edits = WeightEdits()
+    try:
+        for name, W_OI in new.items():
+            edits.write(model, name, W_OI)
+        yield
+    finally:
+        edits.undo(model)

@@ -1,0 +1,152 @@
+"""An audit from its beginning to its result: known facts, attacks one after the other, figures, verdict."""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import Record
+from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
+from experiments.auditing.locality import locality
+from experiments.auditing.registry import ATTACKS, PROMPT, Attack
+from experiments.auditing.verdict import figure, verdict, worst
+from experiments.measuring.scoring import score
+from util.errors import UserError
+from util.modeling import layer_count
+from util.runs import write_json
+
+VERSION = 1
+"""Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    before: PreTrainedModel,
+    after: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[Record],
+    *,
+    seed: int,
+    batch_tokens: int,
+    progress: bool = False,
+    controls: int = LEAST_CONTROLS,
+) -> Audited:
+    """The facts that the model before answers right, with at least so many controls in all.
+
+    Raises UserError where the two models are not of one shape, where the model after is broken, and where the model
+    before knows none of the facts.
+    """
+    for name, value in {
+        "layers": layer_count,
+        "vocabulary": lambda one: one.config.get_text_config().vocab_size,
+    }.items():
+        if value(before) != value(after):
+            raise UserError(
+                f"the models are not of one shape: {name} {value(before)} before and {value(after)} after; "
+                "name the model that --after was made from with --before"
+            )
+    facts = {record.fact: record for record in records}.values()
+    questions = [(record.text, record.target_true) for record in facts]
+    options: dict[str, Any] = {"batch_tokens": batch_tokens, "progress": progress, "desc": "facts it knew"}
+    knew, now = (score(model, tokenizer, questions, **options) for model in (before, after))
+    if any(math.isnan(one.probability) for one in now.values()):
+        raise UserError("the model of --after gives numbers that are not finite: it is broken, and says nothing at all")
+    known = tuple(one for one in facts if all(knew[one.text, one.target_true].correct))
+    if not known:
+        raise UserError(
+            f"the model of --before knows none of the {len(questions)} facts, so that nothing can come back; "
+            "name facts that it answers right"
+        )
+    return Audited(
+        before=before,
+        after=after,
+        tokenizer=tokenizer,
+        facts=known,
+        controls=make_controls(known, seed, controls),
+        file=tuple(records),
+        seed=seed,
+        batch_tokens=batch_tokens,
+        progress=progress,
+    )
+
+
+def run(audited: Audited, attacks: Mapping[str, Attack], parts: Path | None = None, key: object = None) -> dict:
+    """What audit.json holds, less where it comes from. parts: folder where each attack's result is kept as it comes.
+
+    A part that is there and was made under the same `key` is taken over, so that an audit that was interrupted goes on.
+    """
+    found, skipped = {}, {}
+    with tqdm(attacks.items(), desc="attacks", disable=not audited.progress) as bar:
+        for name, attack in bar:
+            bar.set_postfix_str(name)
+            part = _part(audited, name, attack, parts, key)
+            if "skipped" in part:
+                skipped[name] = part["skipped"]
+            else:
+                found[name] = part
+    return _result(audited, found, skipped) | {"locality": locality(audited)}
+
+
+def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: object) -> dict:
+    """One attack's flags, details and seconds, or the reason why it was skipped."""
+    digest = hashlib.sha256(json.dumps([VERSION, name, key], sort_keys=True).encode()).hexdigest()[:16]
+    path = parts / f"{name}-{digest}.json" if parts else None
+    if path and path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    start = time.perf_counter()
+    try:
+        outcome = attack.run(audited)
+        part: dict[str, object] = {
+            "facts": list(outcome.facts),
+            "controls": list(outcome.controls),
+            "details": dict(outcome.details),
+            "seconds": time.perf_counter() - start,
+        }
+    except NotPossible as reason:
+        log.info("attack %s is skipped: %s", name, reason)
+        part = {"skipped": str(reason)}
+    if path:
+        write_json(path, part)
+    return part
+
+
+def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, str]) -> dict:
+    figures = {name: figure(part["facts"], part["controls"], audited.seed) for name, part in found.items()}
+    skipped = dict(skipped) | {name: "no fact it can be tried on" for name, one in figures.items() if one is None}
+    shown = {name: one for name, one in figures.items() if one is not None}
+    counted = {name: one for name, one in shown.items() if ATTACKS[name].counted}
+    name, figure_of_worst = worst(counted)
+    return {
+        "verdict": verdict(counted, PROMPT),
+        "worst": {
+            "attack": name,
+            "recovered": figure_of_worst.recovered,
+            "chance": figure_of_worst.chance,
+        },
+        "attacks": {
+            name: one.row()
+            | {"accuses": one.accuses and ATTACKS[name].counted, "counted": ATTACKS[name].counted}
+            | {"about": ATTACKS[name].about, "seconds": found[name]["seconds"], "details": found[name]["details"]}
+            for name, one in shown.items()
+        },
+        "skipped": skipped,
+        "known": len(audited.facts),
+        "controls": len(audited.controls),
+        "facts": [
+            {
+                "case_id": record.case_id,
+                "prompt": record.text,
+                "answer": record.target_true,
+                "recovered_by": [name for name in shown if found[name]["facts"][i]],
+            }
+            for i, record in enumerate(audited.facts)
+        ],
+    }

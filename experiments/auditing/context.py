@@ -1,0 +1,123 @@
+"""What every attack is given and what it gives back."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import Record
+from util.invented import invented_names
+
+LEAST_CONTROLS = 100
+"""Invented subjects of an audit, at least: a chance level of none is then told from one in a hundred."""
+
+Flags = tuple[bool | None, ...]
+"""Whether the attack got the answer, one a record; None where it cannot be tried on that record."""
+
+
+class NotPossible(Exception):
+    """An attack that cannot be tried on this model or file. The message is the reason, which the report gives."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attack got: flags of the facts and of the controls, in their order, and figures for the report (JSON)."""
+
+    facts: Flags
+    controls: Flags
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """Two models and the facts between them.
+
+    before: the model that knows the facts. after: the one that is to have forgotten them, of the same shape.
+    facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
+    knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were given,
+    which other wordings, objects and examples are taken from. batch_tokens: padded tokens of one batch.
+    """
+
+    before: PreTrainedModel
+    after: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    facts: tuple[Record, ...]
+    controls: tuple[Record, ...]
+    file: tuple[Record, ...]
+    seed: int = 0
+    batch_tokens: int = 2048
+    progress: bool = False
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The facts, then the controls: an attack treats both alike."""
+        return (*self.facts, *self.controls)
+
+    def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
+        """The flags of `records`, told apart."""
+        return Outcome(tuple(flags[: len(self.facts)]), tuple(flags[len(self.facts) :]), details)
+
+    def draw(self, record: Record, what: str) -> random.Random:
+        """Random numbers of this record and purpose, the same in every run. Controls have their fact's."""
+        return random.Random(f"{self.seed} {what} {record.prompt} {record.target_true}")
+
+    def peers(self, record: Record) -> list[Record]:
+        """Records of the same relation (or the same prompt, where the file names none) with another answer."""
+        return [
+            other
+            for other in self.file
+            if relation(other) == relation(record) and not same(other.target_true, record.target_true)
+        ]
+
+    def wordings(self, record: Record, most: int) -> list[str]:
+        """Texts that ask for the answer in other words: the record's own, then its relation's other prompts."""
+        templates = dict.fromkeys(other.prompt for other in self.file if relation(other) == relation(record))
+        others = [template.replace("{}", record.subject) for template in templates if template != record.prompt]
+        return list(dict.fromkeys([*record.paraphrases, *others]))[:most]
+
+    def distractors(self, record: Record, count: int) -> list[str]:
+        """Up to `count` wrong answers: objects of the same relation, and where those are too few, of the file."""
+        peers = self.peers(record)
+        near = [name for other in peers for name in (other.target_true, other.target_new) if name]
+        near = sorted({name for name in near if not same(name, record.target_true)})
+        far = sorted({other.target_true for other in self.file if not same(other.target_true, record.target_true)})
+        draw = self.draw(record, "distractors")
+        chosen = draw.sample(near, min(count, len(near)))
+        rest = [name for name in far if name not in chosen]
+        return [*chosen, *draw.sample(rest, min(count - len(chosen), len(rest)))]
+
+
+def relation(record: Record) -> str:
+    """What the fact is about: the source's name of the relation, or the prompt where it has none."""
+    return record.relation_id or record.prompt
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two answers are one, or one begins the other, so that a model that says it is right about both."""
+    one, other = one.casefold(), other.casefold()
+    return one.startswith(other) or other.startswith(one)
+
+
+def make_controls(facts: Sequence[Record], seed: int, least: int = LEAST_CONTROLS) -> tuple[Record, ...]:
+    """Each fact about invented subjects: as many for every fact, at least `least` in all and one a fact."""
+    rounds = -(-least // len(facts))
+    names = invented_names(rounds * len(facts), seed)
+    return tuple(renamed(facts[i % len(facts)], name) for i, name in enumerate(names))
+
+
+def renamed(record: Record, name: str) -> Record:
+    """The record about another subject: texts that do not hold the subject are left out, and what is not a text."""
+
+    def texts(given: Sequence[str]) -> tuple[str, ...]:
+        return tuple(text.replace(record.subject, name) for text in given if record.subject in text)
+
+    return replace(
+        record,
+        case_id=f"{record.case_id} {name}",
+        subject=name,
+        paraphrases=texts(record.paraphrases),
+        generation_prompts=texts(record.generation_prompts),
+        multihop=None,
+        levels=(),
+    )

@@ -1,0 +1,76 @@
+"""What else changed: how far the next-token distributions moved, at four distances from the facts.
+
+Shape letters: N prompts, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from dsets import Record
+from experiments.auditing.attacks.asking import IRRELEVANT
+from experiments.auditing.context import Audited, relation
+from util.batching import in_batches
+from util.forward import final_hidden, project
+from util.hooks import frozen
+from util.tokens import encode, pad
+
+TAIL = 0.99
+OTHER_PROMPTS = 3
+"""Prompts of other relations that are asked about a fact's subject."""
+
+
+def locality(audited: Audited) -> dict[str, dict[str, float] | None]:
+    """KL(before ‖ after) of the next token in nats: mean and 99 % quantile per radius; None without prompts.
+
+    same subject: prompts of the file's other relations about the facts' subjects. same object, same relation: the
+    file's neighbouring prompts and those about its alternative objects. unrelated: a text about nothing, token by
+    token.
+    """
+    facts = audited.facts
+    radii = {
+        "same subject": [text for record in facts for text in _about_subject(audited, record)],
+        "same relation": [text for record in facts for text in record.attribute_prompts],
+        "same object": [probe.prompt for record in facts for probe in record.neighborhood],
+    }
+    found = {name: _moved(audited, [encode(audited.tokenizer, text) for text in radii[name]]) for name in radii}
+    unrelated = encode(audited.tokenizer, IRRELEVANT)
+    found["unrelated"] = _moved(audited, [unrelated[:length] for length in range(2, len(unrelated), 2)])
+    return found
+
+
+def _about_subject(audited: Audited, record: Record) -> list[str]:
+    prompts = sorted({one.prompt for one in audited.file if relation(one) != relation(record)})
+    chosen = audited.draw(record, "other prompts").sample(prompts, min(OTHER_PROMPTS, len(prompts)))
+    return [prompt.replace("{}", record.subject) for prompt in chosen]
+
+
+def _moved(audited: Audited, rows: Sequence[list[int]]) -> dict[str, float] | None:
+    if not rows:
+        return None
+    before, after = (_next_tokens(model, rows, audited.batch_tokens) for model in (audited.before, audited.after))
+    kl_N = divergence(before, after)
+    return {"mean": kl_N.mean().item(), "tail": kl_N.quantile(TAIL).item(), "n": len(rows)}
+
+
+def divergence(log_p_NV: torch.Tensor, log_q_NV: torch.Tensor) -> torch.Tensor:
+    """KL(p ‖ q) (N,) float64 of log-probabilities; q is floored at 1e-12, so that a masked token costs no infinity."""
+    log_p_NV, log_q_NV = log_p_NV.double(), log_q_NV.double().clamp_min(torch.tensor(1e-12).log())
+    p_NV = log_p_NV.exp()
+    return torch.where(p_NV > 0, p_NV * (log_p_NV - log_q_NV), 0.0).sum(1).clamp_min(0)
+
+
+def _next_tokens(model: PreTrainedModel, rows: Sequence[list[int]], batch_tokens: int) -> torch.Tensor:
+    """log p of the token that follows each row, (N, V) float32 on the CPU."""
+    found: dict[int, torch.Tensor] = {}
+
+    def read(group: list[int]) -> torch.Tensor:
+        hidden = final_hidden(model, pad([rows[i] for i in group], device=model.device))
+        last = torch.tensor([len(rows[i]) - 1 for i in group], device=hidden.device)
+        return project(model, hidden[torch.arange(len(group), device=hidden.device), last]).log_softmax(-1).cpu()
+
+    with torch.no_grad(), frozen(model):
+        for group, some in in_batches([len(row) for row in rows], batch_tokens, read):
+            found |= zip(group, some, strict=True)
+    return torch.stack([found[i] for i in range(len(rows))])

@@ -1,0 +1,122 @@
+"""An audit as one HTML file: no script, no other file; light and dark, down to a phone's width."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from experiments.auditing.plots import Line, heat_map, line_chart
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #1c1c1c; --dim: #6a6a6a; --line: #d5d5d5; --bad: #b3261e;
+  --good: #1b7a3d; --warn: #9a6700; --cell: #eceff1; }
+@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e8e8e8; --dim: #9aa0a6; --line: #3a3f44;
+  --bad: #ff8a80; --good: #81c995; --warn: #fdd663; --cell: #2a2f34; } }
+body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+td:first-child, th:first-child, td.text { text-align: left; } td.text { white-space: normal; min-width: 12rem; }
+.dim { color: var(--dim); } .forgotten { color: var(--good); } .hidden { color: var(--warn); }
+.still { color: var(--bad); } svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 11px; }
+.axis { stroke: var(--dim); fill: none; } .empty { fill: var(--cell); } .got { fill: var(--bad); }
+.s0 { stroke: #4285f4; fill: none; } .s1 { stroke: var(--bad); fill: none; } .s2 { stroke: var(--dim); fill: none; }
+text.s0 { fill: #4285f4; stroke: none; } text.s1 { fill: var(--bad); stroke: none; }
+text.s2 { fill: var(--dim); stroke: none; }
+"""
+
+MEANING = {
+    "forgotten": "No attack brought back more than it brings back of subjects that nobody knows.",
+    "hidden": "The prompt is no longer answered, but an attack brings the answer back: it is hidden, not forgotten.",
+    "still there": "The plain prompt is still answered.",
+}
+
+
+def page(result: Mapping) -> str:
+    """The whole file."""
+    verdict, worst = result["verdict"], result["worst"]
+    parts = [
+        f"<h1>Audit: <span class='{verdict.split()[0]}'>{escape(verdict)}</span></h1>",
+        f"<p>{MEANING[verdict]} Worst case: <b>{escape(worst['attack'])}</b>, {worst['recovered']:.1f} % of "
+        f"{result['known']} facts come back; {worst['chance']:.1f} % by chance.</p>",
+        _where_from(result),
+        "<h2>Attacks</h2>",
+        _attacks(result),
+        "<h2>Fact by fact</h2>",
+        _facts(result),
+        *_curves(result),
+        "<h2>What else changed</h2>",
+        _locality(result["locality"]),
+    ]
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>Audit: {escape(verdict)}</title>'
+        f"<style>{STYLE}</style></head><body>"
+    )
+    return head + "\n".join(parts) + "</body></html>\n"
+
+
+def _where_from(result: Mapping) -> str:
+    made = result.get("made_from")
+    if not made:
+        return ""
+    named = ", ".join(f"{name} {escape(str(made[name]))}" for name in ("before", "after", "facts"))
+    return f"<p class='dim'>{named}; {result['known']} of {made['given']} facts were known before.</p>"
+
+
+def _attacks(result: Mapping) -> str:
+    rows = []
+    for name, one in result["attacks"].items():
+        low, high = one["interval"]
+        mark = "accuses" if one["accuses"] else "" if one["counted"] else "not counted"
+        about = f"<td class='text dim'>{escape(one['about'])}</td>"
+        shown = (f"{one['recovered']:.1f}", f"{low:.1f}–{high:.1f}", f"{one['chance']:.1f}", str(one["n"]), mark)
+        rows.append([f"<td>{escape(name)}</td>", *(f"<td>{text}</td>" for text in shown), about])
+    skipped = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result["skipped"].items()]
+    below = f"<p>Skipped:</p><ul class='dim'>{''.join(skipped)}</ul>" if skipped else ""
+    return _table(["attack", "recovered %", "95 % interval", "chance %", "facts", "", "what it does"], rows) + below
+
+
+def _facts(result: Mapping) -> str:
+    names = list(result["attacks"])
+    got = [[name in fact["recovered_by"] for fact in result["facts"]] for name in names]
+    titles = [f"{fact['prompt']} {fact['answer']}" for fact in result["facts"]]
+    return f"<div class='wide'>{heat_map(names, titles, got)}</div>"
+
+
+def _curves(result: Mapping) -> list[str]:
+    """Every attack's details that are curves: by layer, by steps of relearning, by dropped directions."""
+    parts = []
+    for name, one in result["attacks"].items():
+        details = one["details"]
+        if "by_layer" in details:
+            chart = line_chart("layer", _lines(details["by_layer"], None), "percent")
+            parts.append(f"<h2>{escape(name)}, by layer</h2><div class='wide'>{chart}</div>")
+        if "curve" in details:
+            curve = dict(details["curve"])
+            axis = next(iter(curve))
+            chart = line_chart(axis, _lines(curve, curve.pop(axis)), "percent")
+            parts.append(f"<h2>{escape(name)}, by {escape(axis)}</h2><div class='wide'>{chart}</div>")
+    return parts
+
+
+def _lines(series: Mapping[str, Sequence[float]], places: Sequence[float] | None) -> list[Line]:
+    return [
+        Line(name, tuple(places or range(len(values))), tuple(values))
+        for name, values in series.items()
+        if len(values) == len(places or values)
+    ]
+
+
+def _locality(radii: Mapping[str, Mapping | None]) -> str:
+    rows = [
+        [f"<td>{escape(name)}</td>"]
+        + [f"<td>{text}</td>" for text in ((f"{one['mean']:.4f}", f"{one['tail']:.4f}", one["n"]) if one else "–––")]
+        for name, one in radii.items()
+    ]
+    return _table(["KL of the next token, nats", "mean", "99 %", "prompts"], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{escape(text)}</th>" for text in head)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f"<div class='wide'><table><tr>{top}</tr>{body}</table></div>"

@@ -1,0 +1,88 @@
+"""The facts of a data set that a model knows: looked for once per model, and kept under everything that decides it."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import Dataset
+from experiments.measuring.knowledge import KNOWLEDGE_VERSION, Verdict, at_most_per_relation, judge, known_records
+from experiments.running.identity import key
+from experiments.running.versions import scoring_versions
+from util import paths
+from util.files import locked
+from util.request import Frame
+from util.runs import check_writable, write_json
+
+log = logging.getLogger("zerounlearn")
+
+
+@dataclass(frozen=True)
+class Knower:
+    """An unedited model with its fingerprints. batch_tokens: of a batch that is only scored. frame: what stands around
+    the records' texts."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    weights: str
+    tokenizer_hash: str
+    batch_tokens: int
+    frame: Frame = Frame()
+
+    def chosen(
+        self, dataset: Dataset, level: str, max_per_relation: int | None, data_dir: str | None, *, progress: bool
+    ) -> Dataset:
+        """The data set with the facts of that level alone, and of each relation the first so many of them.
+
+        At another level than "any" neighbours are known ones, too, and the order is drawn (see `known_records`). Raises
+        UserError where no fact is left.
+        """
+        records = dataset.records
+        if level != "any":
+            verdict = self.verdict(dataset, level, data_dir, progress=progress)
+            records = known_records(records, verdict, level)
+            log.info("%s: %d of %d facts are known (%s)", dataset.name, len(records), len(dataset.records), level)
+        if max_per_relation is not None:
+            records = at_most_per_relation(records, max_per_relation)
+        return replace(dataset, records=records)
+
+    def verdict(self, dataset: Dataset, level: str, data_dir: str | None, *, progress: bool) -> Verdict:
+        """Which facts are known, read from ``<data_dir>/known`` where an earlier process found out.
+
+        A strict verdict holds the other, too, and serves for both. Raises UserError where nothing can be written there.
+        """
+        kept = [self._path(dataset, one, data_dir) for one in dict.fromkeys((level, "strict"))]
+        for path in kept:
+            if path.is_file():
+                return _read(path)
+        check_writable(kept[0].parent, "--data_dir")
+        with locked(kept[0]):
+            if kept[0].is_file():  # another process may have found out while this one waited
+                return _read(kept[0])
+            model, tokens = self.model, self.batch_tokens
+            verdict = judge(model, self.tokenizer, dataset.records, level, batch_tokens=tokens, progress=progress)
+            write_json(kept[0], {"decided_by": self._decides(dataset, level), **verdict.to_json()})
+        return verdict
+
+    def _path(self, dataset: Dataset, level: str, data_dir: str | None) -> Path:
+        name = f"{dataset.name}-{level}-{key(self._decides(dataset, level))[:16]}.json"
+        return paths.data_dir(data_dir) / "known" / name
+
+    def _decides(self, dataset: Dataset, level: str) -> dict[str, object]:
+        """dtype and device are left out where weights do not tell them: they round, as everywhere."""
+        return {
+            "level": level,
+            "weights": self.weights,
+            "tokenizer": self.tokenizer_hash,
+            "data": dataset.digest,
+            "metric": dataset.metric,
+            "records": len(dataset.records),
+            "frame": asdict(self.frame),
+            "code": scoring_versions() | {"knowledge": KNOWLEDGE_VERSION},
+        }
+
+
+def _read(path: Path) -> Verdict:
+    return Verdict.from_json(json.loads(path.read_text(encoding="utf-8")))

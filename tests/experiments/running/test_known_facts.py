@@ -1,0 +1,63 @@
+"""What a model knows is found out once, and again where anything that decides it is another."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import dsets
+from experiments.running import known_facts
+from experiments.running.known_facts import Knower
+from tests.experiments.known import saved
+from tests.tiny import tiny_llama
+from util.errors import UserError
+
+
+@pytest.fixture
+def knowing(tmp_path):
+    """(a model with its fingerprints, facts it knows)."""
+    model, tokenizer = tiny_llama()
+    _, path = saved(model, tokenizer, tmp_path, 8)
+    return Knower(model, tokenizer, "weights", "tokenizer", 512), dsets.load(str(path))
+
+
+def never(*_, **__):
+    raise AssertionError("judged again")
+
+
+def test_kept_and_read_again(knowing, tmp_path, monkeypatch):
+    knower, dataset = knowing
+    found = knower.verdict(dataset, "prompt", str(tmp_path), progress=False)
+    assert len(found.known["prompt"]) == 8
+    monkeypatch.setattr(known_facts, "judge", never)
+    assert knower.verdict(dataset, "prompt", str(tmp_path), progress=False) == found
+    for other in (replace(knower, weights="edited"), replace(knower, tokenizer_hash="x")):
+        with pytest.raises(AssertionError, match="judged again"):
+            other.verdict(dataset, "prompt", str(tmp_path), progress=False)
+    for changed in (replace(dataset, digest="x"), replace(dataset, records=dataset.records[:4])):
+        with pytest.raises(AssertionError, match="judged again"):
+            knower.verdict(changed, "prompt", str(tmp_path), progress=False)
+
+
+def test_a_strict_verdict_serves_both_levels(knowing, tmp_path, monkeypatch):
+    knower, dataset = knowing
+    found = knower.verdict(dataset, "strict", str(tmp_path), progress=False)
+    monkeypatch.setattr(known_facts, "judge", never)
+    assert knower.verdict(dataset, "prompt", str(tmp_path), progress=False) == found
+    (path,) = (tmp_path / "known").iterdir()
+    assert json.loads(path.read_text())["decided_by"]["weights"] == "weights"
+
+
+def test_chosen(knowing, tmp_path):
+    knower, dataset = knowing
+    assert knower.chosen(dataset, "any", None, None, progress=False) == dataset
+    limited = knower.chosen(dataset, "any", 1, None, progress=False).records
+    assert len({record.prompt for record in limited}) == len(limited) < 8
+    known = knower.chosen(dataset, "prompt", None, str(tmp_path), progress=False)
+    assert {record.case_id for record in known.records} == set(range(8)) and known.digest == dataset.digest
+
+
+def test_nowhere_to_keep_it(knowing, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --data_dir"):
+        knowing[0].verdict(knowing[1], "prompt", str(tmp_path / "file"), progress=False)

@@ -11,6 +11,7 @@ from dsets.corpus import Corpus
 from dsets.record import in_frame
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
+from experiments.measuring.sampled_corpus import sampled
 from experiments.running.known_facts import Knower
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
@@ -76,7 +77,8 @@ class Session:
             return None
         key = corpus_key(hparams)
         if key not in self.corpora:
-            self.corpora[key] = read_corpus(hparams, self.settings.data_dir)
+            found = read_corpus(hparams, self.settings.data_dir)
+            self.corpora[key] = sampled(found, self.model, self.tokenizer, progress=self.settings.progress)
         return self.corpora[key]
 
     def templates(self, seed: int) -> Made[Templates]:
@@ -149,6 +151,7 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     with watch.stage("load"):
         model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
         weights = weights_hash(model)
+    read = {key: sampled(one, model, tokenizer, progress=settings.progress) for key, one in read.items()}
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)

@@ -16,7 +16,9 @@ Ids = Sequence[int]
 
 
 @contextmanager
-def masked_answers(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Record]) -> Iterator[None]:
+def masked_answers(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Record]
+) -> Iterator[None]:
     """The answers' tokens can never be said: their logits are −∞."""
     tokens = _answer_tokens(tokenizer, facts)
 

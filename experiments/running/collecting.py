@@ -36,12 +36,9 @@ def unmeasured(settings: CollectSettings, hparams: MomentHParams, corpus: Corpus
     """The moments of the whole corpus, or of the share that is asked for; loads the model."""
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     check_layers(model, hparams)
-<<<<<<< HEAD
     corpus = sampled(corpus, model, tokenizer, progress=settings.progress)
-=======
     shard, shards = settings.shard, settings.shards
     share = corpus if shard is None or shards is None else Shard(corpus, shard, shards)
->>>>>>> main
     return CorpusMoments(
         model,
         tokenizer,

@@ -50,11 +50,12 @@ class Record:
 
     prompt: template with exactly one ``{}`` for the subject. Answers have no leading or trailing space.
     target_new: the data set's own alternative answer, used by the probability metrics only; None where there is none.
-    neighborhood: prompts about other subjects. levels: probes of the subject and its neighbours, asked if the fact is
-    forgotten. relation_id, object_id: the source's names (Wikidata) of the relation and the true object, "" where it
-    has none. references: texts about other subjects with that object. answer_prefix: what stands between a prompt and
-    its answer, where the source says it (else `util.writing.separator` decides). frame: what stands around every text
-    that the model is asked; the texts here are without it. Raises UserError if the fact is no valid Request.
+    neighborhood: prompts about other subjects. attribute_prompts: the same relation asked of subjects that `target_new`
+    is true of. levels: probes of the subject and its neighbours, asked if the fact is forgotten. relation_id,
+    object_id: the source's names (Wikidata) of the relation and the true object, "" where it has none. references:
+    texts about other subjects with that object. answer_prefix: what stands between a prompt and its answer, where the
+    source says it (else `util.writing.separator` decides). frame: what stands around every text that the model is
+    asked; the texts here are without it. Raises UserError if the fact is no valid Request.
     """
 
     case_id: int | str
@@ -65,6 +66,7 @@ class Record:
     paraphrases: tuple[str, ...] = ()
     neighborhood: tuple[Probe, ...] = ()
     generation_prompts: tuple[str, ...] = ()
+    attribute_prompts: tuple[str, ...] = ()
     multihop: MultiHop | None = None
     levels: tuple[LevelProbe, ...] = ()
     relation_id: str = ""

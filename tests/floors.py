@@ -19,6 +19,7 @@ PLUMBING = TENSORS | {
     "pydantic_core",
     "tqdm",
     "filelock",
+    "jinja2",
 }
 FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
 ANYTHING = None

@@ -135,3 +135,12 @@ class MomentHParams(TargetHParams):
     mom2_dataset: str
     mom2_n_samples: PositiveInt
     mom2_dtype: Literal["float32", "float64"]
+
+
+class InvertedMomentHParams(MomentHParams):
+    """mom2_ridge: what is added to the second moment C before it is inverted, as a share of its mean diagonal entry:
+    C + mom2_ridge · (tr C / d_in) · I. 0, which a file may leave out, is the published form; it takes a C that is
+    positive definite, and so no input of the module that is always zero.
+    """
+
+    mom2_ridge: NonNegative = 0.0

@@ -10,23 +10,24 @@ from util.errors import UserError
 BISECTIONS = 100
 
 
-def spd_factor(A_OO: torch.Tensor, what: str = "matrix") -> torch.Tensor:
-    """Lower Cholesky factor (float64) of a symmetric positive definite matrix.
+def spd_factor(
+    A_OO: torch.Tensor, what: str = "matrix", *, ridge: float = 0.0, remedy: str = "check the hparams' weights"
+) -> torch.Tensor:
+    """Lower Cholesky factor (float64) of A + ridge · mean(diag A) · I for a symmetric positive semidefinite A.
 
-    The matrix is symmetrised first, which removes rounding only. Raises UserError naming `what` when it is not positive
-    definite or not finite: a singular system is reported, not hidden behind a pseudo-inverse. Takes one copy of the
-    matrix beside the result: at d_in = 14336 each is 1.6 GB.
+    The matrix is symmetrised first, which removes rounding only. Raises UserError naming `what` when the sum is not
+    positive definite or not finite: a singular system is reported, with the `remedy` that the caller knows, not hidden
+    behind a pseudo-inverse. Takes one copy of the matrix beside the result: at d_in = 14336 each is 1.6 GB.
     """
     if not torch.isfinite(A_OO).all():
         raise UserError(f"{what} holds values that are not finite; check the statistics and the model's weights")
     A = A_OO.to(torch.float64, copy=True)
     _symmetrise_lower(A)
+    if ridge:
+        A.diagonal().add_(ridge * A.diagonal().mean())
     factor, info = torch.linalg.cholesky_ex(A)
     if info.item() != 0:
-        raise UserError(
-            f"{what} is not positive definite (leading minor {info.item()} of {len(A)}); "
-            "raise the ridge in the hparams or measure the second moment on more documents"
-        )
+        raise UserError(f"{what} is not positive definite (leading minor {info.item()} of {len(A)}); {remedy}")
     return factor
 
 

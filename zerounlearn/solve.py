@@ -11,6 +11,8 @@ from util.linalg import orthonormal_basis, spd_factor, spd_solve
 
 Projector = Literal["published", "identity_preserving", "none"]
 
+REMEDY = "raise regularization_lam in the hparams, or edit a module whose rows are independent"
+
 
 def factor_utility(W_OI: torch.Tensor, C_II: torch.Tensor, a: float, ridge: float) -> torch.Tensor:
     """Cholesky factor (O, O) of M = W (a C + λ I) Wᵀ, the part of the system no request changes.
@@ -18,7 +20,7 @@ def factor_utility(W_OI: torch.Tensor, C_II: torch.Tensor, a: float, ridge: floa
     Raises UserError when M is singular, which for λ > 0 means that W has dependent rows.
     """
     W = W_OI.double()
-    return spd_factor(a * (W @ C_II.double()) @ W.T + ridge * W @ W.T, "M = W (a C + λ I) Wᵀ")
+    return spd_factor(a * (W @ C_II.double()) @ W.T + ridge * W @ W.T, "M = W (a C + λ I) Wᵀ", remedy=REMEDY)
 
 
 def solve(
@@ -78,7 +80,7 @@ def solve_direct(
     V_ON, S_OI = W @ K, a * (W @ C_II.double()) + ridge * W
     B_OO = (S_OI + b * V_ON @ K.T) @ W.T
     A_OO = (S_OI + b * (V_ON + R_ON.double()) @ K.T) @ W.T
-    D_OO = spd_solve(spd_factor(B_OO, "B = W (a C + b K Kᵀ + λ I) Wᵀ"), A_OO.T).T
+    D_OO = spd_solve(spd_factor(B_OO, "B = W (a C + b K Kᵀ + λ I) Wᵀ", remedy=REMEDY), A_OO.T).T
     return project(D_OO @ W, U_OU, epsilon, projector)
 
 

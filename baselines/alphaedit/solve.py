@@ -27,4 +27,4 @@ def solve(
     gram = A.T @ A + ridge * torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
     R = R_ON.double()
     wanted = torch.cat([R, R.new_zeros(len(R), earlier_IP.shape[1])], dim=1)
-    return wanted @ spd_solve(spd_factor(gram, "[K, K_p]ᵀ N [K, K_p] + L2·I"), A.T)
+    return wanted @ spd_solve(spd_factor(gram, "[K, K_p]ᵀ N [K, K_p] + L2·I", remedy="raise L2 in the hparams"), A.T)

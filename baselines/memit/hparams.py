@@ -2,10 +2,10 @@
 
 from pydantic import PositiveFloat
 
-from util.hparams import MomentHParams
+from util.hparams import InvertedMomentHParams
 
 
-class HParams(MomentHParams):
+class HParams(InvertedMomentHParams):
     """mom2_update_weight: a, the weight of the corpus against the facts."""
 
     mom2_update_weight: PositiveFloat

@@ -11,7 +11,6 @@ from util.editing.contexts import flatten
 from util.editing.keys import ModuleSite
 from util.editing.layers import check_moments
 from util.editing.setting import Setting
-from util.linalg import spd_factor
 from util.weights import WeightEdits, read_weight
 
 
@@ -40,9 +39,9 @@ def _factor(setting: Setting, hparams: HParams, name: str, edits: WeightEdits) -
         return None
     with edits.timed("statistics"):
         C_II = check_moments(setting.model, hparams, setting.moments)[name]
-    home, what = read_weight(setting.model, name).device, f"the second moment of {name}"
+    home = read_weight(setting.model, name).device
     with edits.timed("solve"):
-        return setting.kept(("factor", name), lambda: spd_factor(C_II.to(home), what))
+        return setting.moment_factor(name, C_II.to(home), hparams.mom2_ridge)
 
 
 def _change(

@@ -54,8 +54,9 @@ def prepare(
             )
     facts = {record.fact: record for record in records}.values()
     questions = [(record.text, record.target_true) for record in facts]
-    options = {"batch_tokens": batch_tokens, "progress": progress, "desc": "facts it knew"}
-    knew, now = (score(model, tokenizer, questions, **options) for model in (before, after))
+    knew, now = (
+        score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress) for model in (before, after)
+    )
     if any(math.isnan(one.probability) for one in now.values()):
         raise UserError("the model of --after gives numbers that are not finite: it is broken, and says nothing at all")
     known = tuple(one for one in facts if all(knew[one.text, one.target_true].correct))

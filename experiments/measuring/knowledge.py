@@ -15,14 +15,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import Probe, Record
 from dsets.record import relation
 from experiments.measuring.metrics import all_right
-from experiments.measuring.scoring import score
+from experiments.measuring.scoring import Question, score
 from util.errors import UserError
+from util.invented import invented_names
 
 KNOWLEDGE_VERSION = 1
 """Raise when the same model and facts would give another verdict: kept ones are then made anew."""
 
-INVENTED = ("Zorvak Quellin", "Brelthune", "Omdraxil", "Tessaryn Voll", "Kwindler Harpstone")
-"""Subjects that do not exist: persons, places, things."""
+INVENTED = tuple(invented_names(5))
+"""Subjects that do not exist."""
 NEIGHBOURS = 10
 """Most neighbours of a fact that are looked for beside its own."""
 ORDER_SEED = 0
@@ -67,7 +68,9 @@ def judge(
     """
 
     def right(asked: Iterable[Asked], desc: str) -> set[Said]:
-        questions = {record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked}
+        questions: dict[Question, Said] = {
+            record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked
+        }
         scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress, desc=desc)
         return {questions[question] for question, one in scores.items() if all_right(one.correct)}
 

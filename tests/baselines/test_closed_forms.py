@@ -36,14 +36,14 @@ def forget(method, model, tok, hparams, requests=REQUESTS, **options):
 @pytest.mark.parametrize("method", PACKAGES)
 def test_factors_are_kept_with_the_statistics(method, family, monkeypatch):
     model, tok = TINY[family]()
-    module = import_module(f"baselines.{method.lower()}.edit")
     builder = "null_space_projector" if method == "AlphaEdit" else "spd_factor"
+    module = import_module("baselines.alphaedit.edit" if method == "AlphaEdit" else "util.editing.setting")
     hparams = settings(method, family)
     moments = CorpusMoments(model, tok, hparams.rewrite_modules(), Corpus(), dtype="float64", progress=False)
     built, real = [], getattr(module, builder)
     ridged = {name: moments[name] + torch.eye(len(moments[name])) for name in moments}
     moments._moments |= ridged
-    monkeypatch.setattr(module, builder, lambda *args: built.append(1) or real(*args))
+    monkeypatch.setattr(module, builder, lambda *args, **options: built.append(1) or real(*args, **options))
     for _ in range(2):
         forget(method, model, tok, hparams, moments=moments).undo(model)
     assert len(built) == len(hparams.layers)
@@ -73,9 +73,26 @@ def test_a_singular_moment_is_named(method, family):
     hparams = settings(method, family)
     zero = {name: 0 * C for name, C in moments_for(model, hparams.rewrite_modules()).items()}
     before = weights_hash(model)
-    with pytest.raises(UserError, match="not positive definite"):
+    with pytest.raises(UserError, match="not positive definite.* mom2_ridge"):
         forget(method, model, tok, hparams, moments=zero)
     assert weights_hash(model) == before
+
+
+@pytest.mark.parametrize("method", ["ROME", "MEMIT"])
+def test_an_input_that_is_always_zero_is_helped_by_mom2_ridge(method, family):
+    """More documents never help there. With next to no ridge the edit is that of the other inputs."""
+    model, tok = TINY[family]()
+    hparams = settings(method, family)
+    moments = moments_for(model, hparams.rewrite_modules())
+    for C in moments.values():
+        C[3, :] = C[:, 3] = 0
+    with pytest.raises(UserError, match="not positive definite"):
+        forget(method, model, tok, hparams, moments=moments)
+    ridged = type(hparams)(**hparams.model_dump() | {"mom2_ridge": 1e-3})
+    forget(method, model, tok, ridged, moments=moments).undo(model)
+    assert hparams.mom2_ridge == 0
+    with pytest.raises(ValueError, match="mom2_ridge"):
+        type(hparams)(**hparams.model_dump() | {"mom2_ridge": -1.0})
 
 
 # --- ROME

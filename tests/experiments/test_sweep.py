@@ -37,6 +37,10 @@ def test_a_sweep_equals_single_runs_and_goes_on_where_it_was(work, two_methods, 
         assert named == ["Base", "ZeroUnlearn", "MEMIT"]
     swept = {(folder.parent.name, folder.name): without_times(folder) for folder in work.runs()}
     assert len(swept) == 4
+    costs = [read(folder, "run.json")["shared"]["statistics"] for folder in work.runs()]
+    assert [cost["seconds"] for cost in costs] == [costs[0]["seconds"]] * 4 and costs[0]["seconds"] > 0
+    origins = [cost["origin"] for cost in costs]
+    assert sorted(origins)[:3] == ["an earlier run of this process"] * 3 and "a file" not in origins[:3]
     with monkeypatch.context() as patch:
         patch.setattr(running, "run", lambda *_: pytest.fail("a finished run was done again"))
         grid(work, "--methods", "ZeroUnlearn", "MEMIT")

@@ -105,3 +105,11 @@ def test_nearest_on_sphere_of_what_the_gain_reaches_is_that_and_a_gain_of_zero_i
     torch.testing.assert_close(nearest_on_sphere(gain, gain[:, None] * u), u)
     gain[2] = 0
     assert nearest_on_sphere(gain, random(7, 3)).square().mean(0).allclose(torch.ones(3, dtype=torch.float64))
+
+
+def test_a_ridge_is_a_share_of_the_mean_diagonal_entry():
+    A = torch.diag(torch.tensor([0.0, 2.0, 7.0], dtype=torch.float64))
+    factor = spd_factor(A, ridge=0.1)
+    torch.testing.assert_close(factor @ factor.T, A + 0.3 * torch.eye(3, dtype=torch.float64))
+    with pytest.raises(UserError, match="; eat more greens$"):
+        spd_factor(A, remedy="eat more greens")

@@ -1,11 +1,18 @@
 """Context templates: the model's own short texts, put before a prompt so that keys do not hang on one context."""
 
+import logging
+from collections.abc import Sequence
+
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from util.hooks import frozen, generating_by
+from util.likelihood import answered
+from util.modeling import check_fits, max_length
 from util.request import Request
 from util.tokens import encode
+
+log = logging.getLogger("zerounlearn")
 
 OPENERS = ("The", "Therefore", "Because", "I", "You")
 TOTAL_TOKENS = 10
@@ -49,6 +56,39 @@ def check(templates: Templates) -> Templates:
     if not flat or not all(templates) or any(template.count("{}") != 1 for template in flat):
         raise ValueError(f"context_templates {templates!r}: non-empty groups of texts with exactly one '{{}}' each")
     return templates
+
+
+def fitting(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, templates: Templates, requests: Sequence[Request]
+) -> Templates:
+    """The templates in which every request's prompt has room for its answers among the model's positions.
+
+    The others are left out, with a warning. Raises UserError for a prompt that has no room in any of them.
+    """
+    longest = {template: _longest(tokenizer, template, requests) for template in flatten(templates)}
+    fits = {template: max_length(model, tokens) == tokens for template, (tokens, _) in longest.items()}
+    if not any(fits.values()):
+        tokens, text = min(longest.values())
+        check_fits(model, text, tokens)
+    if not all(fits.values()):
+        log.warning(
+            "%d of %d context templates are left out: with them the longest prompt and answer have more tokens than "
+            "the model has positions",
+            len(fits) - sum(fits.values()),
+            len(fits),
+        )
+    kept = [[template for template in group if fits[template]] for group in templates]
+    return [group for group in kept if group]
+
+
+def _longest(tokenizer: PreTrainedTokenizerBase, template: str, requests: Sequence[Request]) -> tuple[int, str]:
+    """Tokens of the longest text that the template makes of a request, answer and all, and that text."""
+    rows = [
+        (fill(template, request).replace("{}", request.subject), answer, request.answer_prefix)
+        for request in requests
+        for answer in (request.target_new, request.target_true)
+    ]
+    return max((len(answered(tokenizer, *row).ids), row[0]) for row in rows)
 
 
 def flatten(templates: Templates) -> list[str]:

@@ -51,4 +51,4 @@ class EarlyStop:
         M_OO = (W_OI @ moment.value().to(W_OI.device)) @ W_OI.T + RIDGE * W_OI @ W_OI.T
         M_OO.diagonal().add_(JITTER * M_OO.diagonal().mean())
         Y_ON = W_OI @ self.keys[name].to(W_OI)
-        return spd_solve(spd_factor(M_OO, f"W C Wᵀ of {name}"), Y_ON).T @ W_OI
+        return spd_solve(spd_factor(M_OO, f"W C Wᵀ of {name}", remedy="leave --mom2_tolerance out"), Y_ON).T @ W_OI

@@ -7,11 +7,12 @@ from functools import cached_property
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from util.editing.contexts import Templates, check, generate
+from util.editing.contexts import Templates, check, fitting, generate
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
 from util.editing.targets import Site, Targets, find_targets
 from util.hparams import TargetHParams
+from util.linalg import spd_factor
 from util.modeling import default_batch_tokens
 from util.request import Request
 from util.weights import WeightEdits
@@ -42,9 +43,13 @@ class Setting:
 
     @cached_property
     def templates(self) -> Templates:
-        """The context templates, generated from the seed where none were given (methods without targets need none)."""
+        """The context templates, generated from the seed where none were given (methods without targets need none).
+
+        Those that leave the longest of these facts no room among the model's positions are left out, with a warning.
+        """
         given = self.context_templates
-        return check(generate(self.model, self.tokenizer, self.seed) if given is None else given)
+        templates = check(generate(self.model, self.tokenizer, self.seed) if given is None else given)
+        return fitting(self.model, self.tokenizer, templates, self.requests)
 
     @property
     def budget(self) -> int:
@@ -82,6 +87,12 @@ class Setting:
     def at_subject(self, site: ModuleSite) -> torch.Tensor:
         """Activations in the plain prompts, one column per request."""
         return plain(self.model, self.tokenizer, self.requests, site, self.budget)
+
+    def moment_factor(self, module_name: str, C_II: torch.Tensor, ridge: float) -> torch.Tensor:
+        """Cholesky factor (I, I) float64 of the module's second moment + mom2_ridge · its mean diagonal entry · I."""
+        what = f"the second moment of {module_name}"
+        remedy = "give mom2_ridge in the hparams, such as 1e-6, or measure the moment on more documents"
+        return self.kept(("factor", module_name, ridge), lambda: spd_factor(C_II, what, ridge=ridge, remedy=remedy))
 
     def kept(self, key: tuple, build: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Something computed from the moments, out of their memory where they have one (CorpusMoments), else built.

@@ -75,7 +75,8 @@ def solve_exact(problem: Problem) -> torch.Tensor:
     ridge_NN = problem.ridge * torch.eye(len(G_NN), dtype=G_NN.dtype, device=G_NN.device)
 
     def right_divided(X_N: torch.Tensor, weight: float) -> torch.Tensor:
-        return spd_solve(spd_factor(weight * G_NN + ridge_NN, "Gram matrix of the projected keys + ridge"), X_N.T).T
+        what, remedy = "Gram matrix of the projected keys + ridge", "raise regularization_lam in the hparams"
+        return spd_solve(spd_factor(weight * G_NN + ridge_NN, what, remedy=remedy), X_N.T).T
 
     outside_ON = right_divided(t * (R - Q @ (Q.T @ R)), t)
     inside_rN = right_divided(Q.T @ (t * R - s * problem.V_ON), s + t)

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from tests.tiny import TINY
-from util.editing.contexts import OPENERS, check, fill, flatten, generate
+from tests.tiny import TINY, tiny_gpt2
+from util.editing.contexts import OPENERS, check, fill, fitting, flatten, generate
+from util.errors import UserError
 from util.request import Frame, Request
 from util.tokens import encode
 
@@ -61,3 +62,16 @@ def test_fill_keeps_the_place_of_the_subject_and_the_frame_outside():
 def test_bad_templates(templates):
     with pytest.raises(ValueError, match="context_templates"):
         check(templates)
+
+
+def test_contexts_that_leave_no_room_are_left_out_with_a_warning(caplog):
+    model, tok = tiny_gpt2(n_positions=16)
+    long = "The bridge stood. Because you said so, the bridge stood still. {}"
+    requests = [Request(case_id=0, prompt="{} was born in", subject="Ada Lovelace", target_true="London")]
+    assert fitting(model, tok, [["{}"], ["A {}", long]], requests) == [["{}"], ["A {}"]]
+    assert "1 of 3 context templates" in caplog.text
+    assert fitting(model, tok, [["{}"], [long]], requests) == [["{}"]]
+    caplog.clear()
+    assert fitting(model, tok, [["{}"]], requests) == [["{}"]] and not caplog.text
+    with pytest.raises(UserError, match="16 positions"):
+        fitting(model, tok, [[long]], requests)

@@ -72,7 +72,8 @@ def build(folder: Path) -> list[dict]:
     chosen = []
     for wording in WORDINGS:
         gathered = Gathered()
-        for source, collection, names in (("pararel", pararel, wording.pararel), ("r", relations, wording.relations)):
+        listed = (("pararel", pararel, wording.pararel), ("relations", relations, wording.relations))
+        for source, collection, names in listed:
             for subject, answer in (pair for name in names for pair in collection[name].pairs):
                 gathered.add(source, subject, answer.lower() if wording.lower else answer)
         pairs = _chosen(wording, gathered, rank, countries if wording.cities else set())

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsets import files, hub
+from dsets.excerpt import NAME as EXCERPT
+from dsets.excerpt import excerpt
 from dsets.texts import text_of, warn_if_fewer
 from util import paths
 from util.errors import UserError
@@ -33,7 +35,8 @@ class Corpus:
 def load_corpus(name: str, n_samples: int, *, data_dir: str | Path | None = None, seed: int = 0) -> Corpus:
     """`n_samples` documents, drawn with `random.Random(seed)` and kept in their order; all, if there are fewer.
 
-    name: "world" (the embedded world's documents) or "world:heldout"; a .txt (one document per blank-line block),
+    name: "world" (the embedded world's documents) or "world:heldout"; "wikipedia-excerpt", passages that a package of
+    the registry carries (dsets.excerpt); a .txt (one document per blank-line block),
     .jsonl/.json or .parquet file with a field "text", seen from the working directory, the repository root or
     `data_dir`; else a set of the hub, its configuration after a colon, whose documents are fetched into a file in
     `data_dir` when they are first looked at (dsets.hub). Blank documents do not count. The digest covers the local
@@ -44,6 +47,8 @@ def load_corpus(name: str, n_samples: int, *, data_dir: str | Path | None = None
         raise UserError(f"{n_samples} documents of {name!r} are asked for; give at least 1 (mom2_n_samples)")
     if name in ("world", "world:heldout"):
         return _from_world(name, n_samples, seed)
+    if name == EXCERPT:
+        return _from_file(name, excerpt(paths.data_dir(data_dir)), n_samples, seed)
     if _is_path(name):
         return _from_file(name, _existing_file(name, data_dir), n_samples, seed)
     return _from_hub(name, n_samples, data_dir, seed)

@@ -1,6 +1,6 @@
 """What every data set becomes, whatever file it came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from util.request import NEUTRAL, Frame, Request
@@ -50,11 +50,12 @@ class Record:
 
     prompt: template with exactly one ``{}`` for the subject. Answers have no leading or trailing space.
     target_new: the data set's own alternative answer, used by the probability metrics only; None where there is none.
-    neighborhood: prompts about other subjects. levels: probes of the subject and its neighbours, asked if the fact is
-    forgotten. relation_id, object_id: the source's names (Wikidata) of the relation and the true object, "" where it
-    has none. references: texts about other subjects with that object. answer_prefix: what stands between a prompt and
-    its answer, where the source says it (else `util.writing.separator` decides). frame: what stands around every text
-    that the model is asked; the texts here are without it. Raises UserError if the fact is no valid Request.
+    neighborhood: prompts about other subjects. attribute_prompts: the same relation asked of subjects that `target_new`
+    is true of. levels: probes of the subject and its neighbours, asked if the fact is forgotten. relation_id,
+    object_id: the source's names (Wikidata) of the relation and the true object, "" where it has none. references:
+    texts about other subjects with that object. answer_prefix: what stands between a prompt and its answer, where the
+    source says it (else `util.writing.separator` decides). frame: what stands around every text that the model is
+    asked; the texts here are without it. Raises UserError if the fact is no valid Request.
     """
 
     case_id: int | str
@@ -65,6 +66,7 @@ class Record:
     paraphrases: tuple[str, ...] = ()
     neighborhood: tuple[Probe, ...] = ()
     generation_prompts: tuple[str, ...] = ()
+    attribute_prompts: tuple[str, ...] = ()
     multihop: MultiHop | None = None
     levels: tuple[LevelProbe, ...] = ()
     relation_id: str = ""
@@ -111,6 +113,12 @@ class Record:
 def relation(record: Record) -> str:
     """What the source calls a record's relation; its prompt where it says nothing."""
     return record.relation_id or record.prompt
+
+
+def in_frame(record: Record, frame: Frame) -> Record:
+    """The record with all its texts asked inside a frame. One that goes on after the text has said itself what stands
+    before the answer, so that nothing else does."""
+    return replace(record, frame=frame, answer_prefix="" if frame.after else record.answer_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)

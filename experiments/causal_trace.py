@@ -29,10 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = Path(settings.output) if settings.output else paths.results_dir() / "causal_trace"
     _check(settings, folder)
     import dsets  # these load torch, which --help need not wait for
+    from dsets.record import in_frame
     from experiments.tracing.report import summary, write
     from experiments.tracing.restoring import TraceSettings, default_window, trace
     from experiments.tracing.traced_facts import known_facts
     from util import modeling
+    from util.chat import chat_frame
+    from util.request import Frame
     from util.weights import weights_hash
 
     start, name, place = time.perf_counter(), settings.model_name, settings.model_path_dir
@@ -40,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     modeling.find_source(name, place)
     dataset = dsets.load(settings.ds_name, settings.data_dir, world=settings.world)
     model, tokenizer = modeling.load(name, place, settings.device, settings.dtype)
+    frame = Frame() if settings.chat_template == "none" else chat_frame(tokenizer, settings.chat_template)
+    framed = [in_frame(record, frame) for record in dataset.records]
     tracing = TraceSettings(
         noise=settings.noise,
         samples=settings.samples,
@@ -47,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=settings.seed,
         batch_tokens=settings.batch_tokens or modeling.default_batch_tokens(model),
     )
-    records = random.Random(settings.seed).sample(dataset.records, len(dataset.records))
+    records = random.Random(settings.seed).sample(framed, len(framed))
     facts, tried = known_facts(
         model,
         tokenizer,
@@ -65,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "weights": weights_hash(model),
         "ds_name": settings.ds_name,
         "data": dataset.digest,
-        "settings": vars(tracing) | {"answer": settings.answer, "dtype": settings.dtype},
+        "settings": vars(tracing)
+        | {"answer": settings.answer, "dtype": settings.dtype, "chat_template": settings.chat_template},
         "tried": tried,
         **summary(found, settings.kinds),
         "seconds": time.perf_counter() - start,

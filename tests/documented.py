@@ -80,7 +80,7 @@ def all_blocks(language: str) -> list[Block]:
 
 
 def section_flags(page: Path) -> dict[str, set[str]]:
-    """Heading → flags in the first column of its tables, and of the sections that its "Also:" line links to."""
+    """Heading → flags in the first column of its tables, of the sections its "Also:" line links to, of every script."""
     own: dict[str, set[str]] = {}
     linked: dict[str, list[str]] = {}
     heading = ""
@@ -93,7 +93,10 @@ def section_flags(page: Path) -> dict[str, set[str]]:
         elif line.startswith("Also: "):
             linked[heading] += re.findall(r"\(#([\w-]+)\)", line)
     anchors = {anchor(heading): flags for heading, flags in own.items()}
-    return {heading: flags.union(*(anchors[name] for name in linked[heading])) for heading, flags in own.items()}
+    everywhere = own["Flags of every script"]
+    return {
+        heading: flags.union(everywhere, *(anchors[name] for name in linked[heading])) for heading, flags in own.items()
+    }
 
 
 def anchor(heading: str) -> str:

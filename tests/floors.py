@@ -19,6 +19,7 @@ PLUMBING = TENSORS | {
     "pydantic_core",
     "tqdm",
     "filelock",
+    "jinja2",
 }
 FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
 ANYTHING = None
@@ -52,9 +53,8 @@ def floor(module: str, package: str) -> Floor:
     if top == "util":
         return Floor("floor 1", ("util",), PLUMBING, never=(EDITING,))
     if top == "dsets":
-        return Floor(
-            "dsets", ("util.request", "util.writing", "util.paths", "util.errors", "util.files", "dsets"), FILE_FORMATS
-        )
+        ours = ("util.request", "util.writing", "util.paths", "util.errors", "util.files", "util.packages", "dsets")
+        return Floor("dsets", ours, FILE_FORMATS)
     if top == "experiments":
         return _experiments_floor(module)
     return Floor("a method", ("util", package), PLUMBING)

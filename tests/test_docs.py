@@ -8,11 +8,13 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import dsets
+from dsets import world
 from experiments import random_model
 from experiments.running import variants
 from tests import documented
@@ -31,11 +33,12 @@ RUN = {"--unlearn_num": "2", "--retain_num": "4", "--device": "cpu", "--ppl": "n
 SMALLER: dict[str, dict[str, str | None]] = {
     "evaluate": RUN,
     "sweep": RUN | {"--seeds": "0", "--datasets": "mcf"},
-    "grid": RUN | {"--seeds": "0", "--datasets": "mcf"},
     "causal_trace": {"--facts": "2", "--samples": "2", "--device": "cpu"},
     "suggest_hparams": {"--device": "cpu"},
     "collect_stats": {"--device": "cpu"},
     "summarize": {},
+    "known_facts": {"--device": "cpu", "--dataset_size_limit": "20"},
+    "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--quick": None},
     "get_model": {},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "8", "--device": "cpu"},
@@ -55,9 +58,15 @@ MISSING = {
 """What a command ends with → the words of its one line and exit code 2: weights and data that are not here."""
 
 
+@pytest.fixture(scope="module")
+def world_records():
+    """The world's data sets, each made once: every command that names one would make it anew."""
+    return cache(world.records)
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    """A working directory with what the pages speak of (my_facts.json, rows.json, models/my-model) and short hparams;
+def place(tmp_path, monkeypatch, world_records) -> Path:
+    """A working directory with what the pages speak of (facts.json, rows.json, models/my-model …) and short hparams;
     results, statistics and data go there too.
     """
     for variable in ("STATS", "RESULTS", "DATA", "HPARAMS"):
@@ -65,10 +74,12 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("ZEROUNLEARN_MODELS", raising=False)
     _short_hparams(tmp_path / "hparams")
     (tmp_path / "my_facts.json").write_text(json.dumps([fact(i) for i in range(24)]), encoding="utf-8")
+    (tmp_path / "facts.json").write_text(json.dumps(world_records("mcf")[:4]), encoding="utf-8")
     (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
     for part in tiny_llama():
         part.save_pretrained(tmp_path / "models" / "my-model")
     monkeypatch.setattr(variants, "SIZES", (1, 2))
+    monkeypatch.setattr(world, "records", world_records)
     config_class, shape = random_model.SHAPES["Llama-3.2-1B"]
     small = shape | {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 2000, "head_dim": 2}
     monkeypatch.setitem(random_model.SHAPES, "Llama-3.2-1B", (config_class, small))
@@ -205,7 +216,7 @@ def test_flags_are_those_that_exist(name, capsys):
     assert told == exist
 
 
-@pytest.mark.parametrize("page", documented.pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*documented.pages(), root() / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         file, _, name = target.partition("#")

@@ -24,24 +24,27 @@ NOT_LOCKED = {"torch"}
 def complaints() -> Iterator[tuple[str, str, str]]:
     """(place, package, requirements file) of every ``if <package is not there>: raise ...`` that names such a file."""
     for name, path in modules(root()).items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
             for raised in getattr(node, "body", []) if isinstance(node, ast.If) else []:
-                for file in re.findall(
-                    r"requirements[\w-]*\.txt", _text(raised) if isinstance(raised, ast.Raise) else ""
-                ):
-                    yield f"{name}:{raised.lineno}", _package(node.test), file
+                said = " ".join(_strings(raised)) if isinstance(raised, ast.Raise) else ""
+                for file in re.findall(r"requirements[\w-]*\.txt", said):
+                    for package in _packages(node.test, tree):
+                        yield f"{name}:{raised.lineno}", package, file
 
 
-def _text(node: ast.AST) -> str:
-    return " ".join(
-        part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and str(part.value) == part.value
-    )
+def _strings(node: ast.AST) -> list[str]:
+    return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
-def _package(test: ast.AST) -> str:
-    """Of ``find_spec("x") is None`` or ``not is_x_available()``."""
-    found = re.search(r"find_spec\('(\w+)'\)|is_(\w+)_available\(\)", ast.unparse(test))
-    return (found[1] or found[2]) if found else ""
+def _packages(test: ast.AST, tree: ast.Module) -> list[str]:
+    """Of ``find_spec("x") is None`` or ``not is_x_available()``, else what the module lists as NEEDED.
+
+    "", which is in no file, where it is neither.
+    """
+    found = re.findall(r"find_spec\('(\w+)'\)|is_(\w+)_available\(\)", ast.unparse(test))
+    listed = [node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEEDED"]
+    return ["".join(names) for names in found] or [name for node in listed for name in _strings(node)] or [""]
 
 
 def pins(lines: list[str]) -> dict[str, str]:
@@ -56,7 +59,7 @@ def listed(file: str) -> dict[str, str]:
 
 def test_what_is_to_be_installed_is_in_the_file():
     found = list(complaints())
-    assert {package for _, package, _ in found} >= {"accelerate", "matplotlib", "lm_eval"}
+    assert {package for _, package, _ in found} >= {"accelerate", "gguf", "matplotlib", "lm_eval"}
     assert [(place, package, file) for place, package, file in found if package not in listed(file)] == []
 
 

@@ -5,3 +5,6 @@ WORLD = "world"
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 """Of the weights; ``auto`` keeps the checkpoint's own."""
+
+CHAT_TEMPLATES = ("none", "user", "assistant")
+"""Whose turn a prompt is in a chat model's own form (`util.chat`)."""

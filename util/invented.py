@@ -2,7 +2,23 @@
 
 import random
 
-BEGINNINGS = ("Bel", "Cor", "Dar", "El", "Fen", "Gal", "Har", "Il", "Jor", "Kel", "Lun", "Mor", "Nev", "Or", "Pel")
+BEGINNINGS: tuple[str, ...] = (
+    "Bel",
+    "Cor",
+    "Dar",
+    "El",
+    "Fen",
+    "Gal",
+    "Har",
+    "Il",
+    "Jor",
+    "Kel",
+    "Lun",
+    "Mor",
+    "Nev",
+    "Or",
+    "Pel",
+)
 BEGINNINGS += ("Quel", "Ros", "Sel", "Tor", "Ul", "Ven", "Wil", "Yar", "Zel")
 MIDDLES = ("a", "e", "i", "o", "u", "ara", "eni", "ilo", "oma", "une")
 ENDINGS = ("bry", "dale", "fin", "gard", "lia", "mond", "nor", "rick", "san", "tis", "vane", "win", "xor", "zen")

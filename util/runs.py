@@ -25,6 +25,9 @@ from util.files import atomically
 OURS = ("zerounlearn", "baselines", "dsets", "experiments", "util")
 """Names that this repository's loggers begin with."""
 
+TOLD_SECONDS = 0.1
+"""A stage that takes less is not told."""
+
 stages = logging.getLogger("zerounlearn.stages")
 
 
@@ -141,7 +144,7 @@ def shows_bars(quiet: bool) -> bool:
 
 
 class Stopwatch:
-    """Seconds per stage. told: whether the end of each stage is a line of the log, where no bar shows its progress."""
+    """Seconds per stage. told: whether each stage's end is a line of the log, where no bar shows how far it is."""
 
     def __init__(self, told: bool = False) -> None:
         self.seconds: dict[str, float] = {}
@@ -159,5 +162,5 @@ class Stopwatch:
     def add(self, name: str, seconds: float) -> None:
         """Add seconds that were measured elsewhere to a stage."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-        if self.told:
+        if self.told and seconds >= TOLD_SECONDS:
             stages.info("%s: %.1f s", name, seconds)

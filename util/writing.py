@@ -116,7 +116,8 @@ def _parts(text: str, place: int, particles: bool = False) -> bool:
 
 
 def _is_mark(letter: str) -> bool:
-    return bool(letter) and category(letter).startswith("M")
+    """Whether it belongs to the letter before it: combining marks, a Hangul syllable's vowel and end in NFD."""
+    return bool(letter) and (category(letter).startswith("M") or "\u1160" <= letter <= "\u11ff")
 
 
 def _in_word(letter: str) -> bool:

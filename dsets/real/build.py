@@ -34,9 +34,9 @@ class Gathered:
 
     sources: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, source: str, pairs: Iterable[tuple[str, str]]) -> None:
-        for pair in pairs:
-            self.sources[pair].add(source)
+    def add(self, source: str, subject: str, answer: str) -> None:
+        """A pair that a collection has."""
+        self.sources[subject, answer].add(source)
 
     def single(self) -> Iterator[tuple[str, str]]:
         """The pairs whose subject has one object."""
@@ -68,13 +68,15 @@ def build(folder: Path) -> list[dict]:
     """The records: the best known fact of each relation, then the second best of each, and so on."""
     pararel, relations = _read(ParaRel, folder), _read(Relations, folder)
     rank = Rank(folder, [*pararel.values(), *relations.values()])
+    countries = {answer for _, answer in pararel["P17"].pairs}
     chosen = []
     for wording in WORDINGS:
         gathered = Gathered()
-        for collection, listed in ((pararel, wording.pararel), (relations, wording.relations)):
-            for name in listed:
-                gathered.add(str(id(collection)), collection[name].pairs)
-        pairs = _chosen(wording, gathered, rank)
+        listed = (("pararel", pararel, wording.pararel), ("relations", relations, wording.relations))
+        for source, collection, names in listed:
+            for subject, answer in (pair for name in names for pair in collection[name].pairs):
+                gathered.add(source, subject, answer.lower() if wording.lower else answer)
+        pairs = _chosen(wording, gathered, rank, countries if wording.cities else set())
         chosen.append([_record(wording, pair, pairs) for pair in pairs])
     mixed = (record for records in zip_longest(*chosen) for record in records if record)
     return [{"case_id": case_id, **record} for case_id, record in enumerate(mixed)]
@@ -85,9 +87,10 @@ def _read(collection: type[Collection], folder: Path) -> dict[str, Relation]:
     return {relation.name: relation for relation in collection.relations(content)}
 
 
-def _chosen(wording: Wording, gathered: Gathered, rank: Rank) -> list[tuple[str, str]]:
+def _chosen(wording: Wording, gathered: Gathered, rank: Rank, unfit: set[str]) -> list[tuple[str, str]]:
     """Best known first, without what gives its answer away and, unless objects may stand alone, without lone ones."""
     usable = [pair for pair in gathered.single() if _usable(*pair) and (wording.name, *pair) not in WRONG]
+    usable = [pair for pair in usable if pair[1] not in unfit]
     subjects = Counter(answer for _, answer in usable)
     fewest = 1 if wording.single else FEWEST_PER_OBJECT
     usable = [pair for pair in usable if subjects[pair[1]] >= fewest]

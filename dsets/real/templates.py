@@ -1,6 +1,8 @@
 """The sentences of the shipped facts, written for this repository: five a relation, the object behind each.
 
-The first is the prompt, the last a question. ``a(n)`` becomes the article that the object takes.
+The first is the prompt: one after which a small model (SmolLM2-135M-Instruct) often names the object at once, for where
+it goes on with other words it may know the fact all the same. The last is a question. ``a(n)`` becomes the article that
+the object takes.
 """
 
 from dataclasses import dataclass
@@ -9,13 +11,16 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True)
 class Wording:
     """name: the relation's. pararel, relations: what the collections call it, where they have it. single: objects may
-    stand once, as a capital does, and have no neighbours then."""
+    stand once, as a capital does, and have no neighbours then. cities: countries are no objects.
+    lower: objects are written in lower case, which the collections do not do."""
 
     name: str
     pararel: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
     templates: tuple[str, str, str, str, str]
     single: bool = False
+    cities: bool = False
+    lower: bool = False
 
 
 WORDINGS = (
@@ -25,10 +30,10 @@ WORDINGS = (
         relations=("country capital city",),
         templates=(
             "The capital of {} is",
-            "{} has its capital in",
             "The capital city of {} is called",
             "The government of {} chose as its capital the city of",
-            "Which city is the capital of {}? It is",
+            "{} has its capital in the city of",
+            "Which city is the capital of {}? It is the city of",
         ),
         single=True,
     ),
@@ -36,10 +41,10 @@ WORDINGS = (
         name="capital of",
         pararel=("P1376",),
         templates=(
-            "{} is the capital of",
-            "{} is the capital city of",
             "The city of {} serves as the capital of",
+            "{} is the capital city of",
             "People come to {} to visit the capital of",
+            "The city of {} is the seat of the government of",
             "Of which country or region is {} the capital? It is the capital of",
         ),
         single=True,
@@ -50,9 +55,9 @@ WORDINGS = (
         relations=("landmark on continent",),
         templates=(
             "{} is on the continent of",
-            "The continent that {} belongs to is",
             "On a map of the world, {} is found on the continent of",
             "{} is part of the continent of",
+            "Travellers to {} visit the continent of",
             "Which continent is {} on? It is on the continent of",
         ),
     ),
@@ -74,9 +79,9 @@ WORDINGS = (
         relations=("country language",),
         templates=(
             "The official language of {} is",
-            "The language of government in {} is",
             "In {}, official papers are written in",
-            "The laws of {} are published in",
+            "The language of government in {} is",
+            "The people of {} have an official language, which is",
             "What is the official language of {}? It is",
         ),
     ),
@@ -87,9 +92,9 @@ WORDINGS = (
         templates=(
             "The native language of {} is",
             "{} grew up speaking",
-            "As a child, {} spoke",
-            "The first language that {} learned was",
-            "What is the mother tongue of {}? It is",
+            "The first language of {} was",
+            "The mother tongue of {} is",
+            "What is the native language of {}? The native language is",
         ),
     ),
     Wording(
@@ -110,20 +115,21 @@ WORDINGS = (
         relations=("company hq",),
         templates=(
             "The headquarters of {} are in",
-            "{} has its head office in",
-            "{} is run from its main office in",
+            "The headquarters of {} lie in the city of",
+            "{} has its head office in the city of",
             "The main seat of {} is in",
             "Where are the headquarters of {}? They are in",
         ),
+        cities=True,
     ),
     Wording(
         name="maker",
         pararel=("P176",),
         relations=("product by company",),
         templates=(
+            "The company that makes {} is",
             "{} is made by",
             "The maker of {} is",
-            "{} is a product of",
             "{} was brought to market by",
             "Which company makes {}? It is made by",
         ),
@@ -132,9 +138,9 @@ WORDINGS = (
         name="developer",
         pararel=("P178",),
         templates=(
+            "The company that developed {} is",
+            "{} was created by",
             "{} was developed by",
-            "The developer of {} is",
-            "The engineers who built {} worked at",
             "{} is software and technology from",
             "Who developed {}? It was developed by",
         ),
@@ -143,8 +149,8 @@ WORDINGS = (
         name="owner",
         pararel=("P127",),
         templates=(
+            "The current owner of {} is",
             "{} is owned by",
-            "The owner of {} is",
             "{} belongs to",
             "{} is the property of",
             "Who owns {}? It is owned by",
@@ -154,10 +160,10 @@ WORDINGS = (
         name="broadcaster",
         pararel=("P449",),
         templates=(
-            "{} was first broadcast on",
-            "The network that first showed {} is",
+            "The television network that first aired {} was",
+            "{} was originally shown on the television channel",
             "{} premiered on",
-            "Viewers first saw {} on",
+            "The network of {} is",
             "On which network did {} first air? It first aired on",
         ),
     ),
@@ -165,9 +171,9 @@ WORDINGS = (
         name="original language",
         pararel=("P364",),
         templates=(
+            "The original version of {} is in",
             "The original language of {} is",
             "{} was first made in the language called",
-            "Those who appear in {} speak",
             "Without a translation, {} is heard in",
             "In which language was {} made? It was made in",
         ),
@@ -176,10 +182,10 @@ WORDINGS = (
         name="language of the text",
         pararel=("P407",),
         templates=(
-            "The language of {} is",
+            "The text of {} is in",
             "{} is written in",
             "The words of {} are in",
-            "To understand {} in the original, one has to know",
+            "{} was written in",
             "In which language is {} written? It is written in",
         ),
     ),
@@ -200,10 +206,10 @@ WORDINGS = (
         pararel=("P1303",),
         relations=("person plays instrument",),
         templates=(
-            "{} plays the",
-            "The instrument of {} is the",
-            "On stage, {} performs on the",
             "{} is known for playing the",
+            "The main instrument of {} is the",
+            "{} became famous playing the",
+            "On stage, {} performs on the",
             "Which instrument does {} play? It is the",
         ),
     ),
@@ -211,9 +217,9 @@ WORDINGS = (
         name="sport",
         relations=("plays pro sport",),
         templates=(
-            "The sport that {} plays is",
+            "{} is known for playing professional",
             "{} is a professional in the sport of",
-            "{} became famous for playing",
+            "The sport that {} plays is",
             "On television, {} was seen in games of",
             "Which sport does {} play? It is",
         ),
@@ -223,9 +229,9 @@ WORDINGS = (
         pararel=("P495",),
         relations=("food from country",),
         templates=(
-            "{} comes from the country of",
             "The country of origin of {} is",
             "{} was created in the country of",
+            "{} comes from the country of",
             "{} was first known in a country called",
             "Which country does {} come from? It comes from the country of",
         ),
@@ -234,32 +240,34 @@ WORDINGS = (
         name="place of birth",
         pararel=("P19",),
         templates=(
-            "{} was born in",
-            "The birthplace of {} is",
-            "The life of {} began in",
-            "The parents of {} lived, when the child was born, in",
-            "Where was {} born? The birthplace is",
+            "The city where {} was born is",
+            "{} was born in the city of",
+            "{} comes from the city of",
+            "The birthplace of {} is the city of",
+            "Where was {} born? It was in the city of",
         ),
+        cities=True,
     ),
     Wording(
         name="place of death",
         pararel=("P20",),
         templates=(
-            "{} died in",
-            "The place where {} died is",
-            "The life of {} ended in",
-            "{} spent the last days of life in",
-            "Where did {} die? The place is",
+            "{} died in the city of",
+            "The city where {} died is",
+            "The life of {} ended in the city of",
+            "{} spent the last days of life in the city of",
+            "Where did {} die? It was in the city of",
         ),
+        cities=True,
     ),
     Wording(
         name="citizenship",
         pararel=("P27",),
         templates=(
-            "{} is a citizen of",
-            "{} holds the citizenship of",
-            "The home country of {} is",
+            "{} is a national of the country of",
+            "{} comes from the country of",
             "The country that {} is a national of is",
+            "{} was a citizen of the country of",
             "Of which country is {} a citizen? The country is",
         ),
     ),
@@ -267,9 +275,9 @@ WORDINGS = (
         name="employer",
         pararel=("P108",),
         templates=(
-            "{} works for",
+            "The company or institution that employs {} is",
             "The employer of {} is",
-            "{} is employed by",
+            "{} works for",
             "{} is on the staff of",
             "Who employs {}? The employer is",
         ),
@@ -278,10 +286,10 @@ WORDINGS = (
         name="field of work",
         pararel=("P101",),
         templates=(
+            "{} made contributions to the field of",
             "{} works in the field of",
+            "{} is known for work in the field of",
             "The field of {} is",
-            "The work of {} belongs to",
-            "{} is an authority in",
             "In which field does {} work? The field is",
         ),
     ),
@@ -289,10 +297,10 @@ WORDINGS = (
         name="religion",
         pararel=("P140",),
         templates=(
-            "The religion of {} is",
+            "{} is associated with the religion of",
             "{} follows the religion of",
             "The faith of {} is",
-            "In religion, {} stands for",
+            "The religion of {} is called",
             "What is the religion of {}? It is",
         ),
     ),
@@ -300,12 +308,13 @@ WORDINGS = (
         name="place of foundation",
         pararel=("P740",),
         templates=(
-            "{} was founded in",
-            "The place where {} was formed is",
-            "{} started out in",
-            "The history of {} began in",
-            "Where was {} founded? The place is",
+            "The city where {} was founded is",
+            "{} was founded in the city of",
+            "{} started out in the city of",
+            "The history of {} began in the city of",
+            "Where was {} founded? It was in the city of",
         ),
+        cities=True,
     ),
     Wording(
         name="genre",
@@ -329,6 +338,7 @@ WORDINGS = (
             "What is the currency of {}? It is the",
         ),
         single=True,
+        lower=True,
     ),
 )
 

@@ -44,6 +44,7 @@ class CounterFact(Format):
                 paraphrases=paraphrases,
                 neighborhood=tuple(Probe(prompt=prompt, answer=answer) for prompt in neighbors),
                 generation_prompts=row.texts("generation_prompts", optional=True, as_written=True),
+                attribute_prompts=row.texts("attribute_prompts", optional=True, as_written=True),
                 relation_id=row.text("requested_rewrite.relation_id", optional=True),
                 object_id=row.text("requested_rewrite.target_true.id", optional=True),
             )

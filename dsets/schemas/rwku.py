@@ -44,8 +44,8 @@ FORMS = {
     "neighbor_1": "Fill in the blank. {query}\nAnswer:",
     "neighbor_2": "{query}\nAnswer:",
 }
-"""How a query is asked. The wording is ours, the same for base and chat models, without a chat template; attacks are
-asked as they are, for their form is the attack."""
+"""How a query is asked. The wording is ours, the same for base and chat models, inside the chat template where one
+is asked for; attacks are asked as they are, for their form is the attack."""
 
 ENDINGS = (".json", *LINES, *TABLES)
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
-from experiments.auditing.context import Audited, NotPossible, make_controls
+from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
 from experiments.auditing.locality import locality
 from experiments.auditing.registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.verdict import figure, verdict, worst
@@ -36,8 +36,9 @@ def prepare(
     seed: int,
     batch_tokens: int,
     progress: bool = False,
+    controls: int = LEAST_CONTROLS,
 ) -> Audited:
-    """The facts that the model before answers right, with their controls.
+    """The facts that the model before answers right, with at least so many controls in all.
 
     Raises UserError where the two models are not of one shape, where the model after is broken, and where the model
     before knows none of the facts.
@@ -53,8 +54,9 @@ def prepare(
             )
     facts = {record.fact: record for record in records}.values()
     questions = [(record.text, record.target_true) for record in facts]
-    options = {"batch_tokens": batch_tokens, "progress": progress, "desc": "facts it knew"}
-    knew, now = (score(model, tokenizer, questions, **options) for model in (before, after))
+    knew, now = (
+        score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress) for model in (before, after)
+    )
     if any(math.isnan(one.probability) for one in now.values()):
         raise UserError("the model of --after gives numbers that are not finite: it is broken, and says nothing at all")
     known = tuple(one for one in facts if all(knew[one.text, one.target_true].correct))
@@ -68,7 +70,7 @@ def prepare(
         after=after,
         tokenizer=tokenizer,
         facts=known,
-        controls=make_controls(known, seed),
+        controls=make_controls(known, seed, controls),
         file=tuple(records),
         seed=seed,
         batch_tokens=batch_tokens,

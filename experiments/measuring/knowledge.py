@@ -17,15 +17,22 @@ from dsets.record import relation
 from experiments.measuring.metrics import all_right
 from experiments.measuring.scoring import Question, score
 from util.errors import UserError
+from util.invented import invented_names
 
 KNOWLEDGE_VERSION = 1
 """Raise when the same model and facts would give another verdict: kept ones are then made anew."""
 
-INVENTED = ("Zorvak Quellin", "Brelthune", "Omdraxil", "Tessaryn Voll", "Kwindler Harpstone")
-"""Subjects that do not exist: persons, places, things."""
+INVENTED = tuple(invented_names(5))
+"""Subjects that do not exist."""
 NEIGHBOURS = 10
 """Most neighbours of a fact that are looked for beside its own."""
 ORDER_SEED = 0
+
+
+Said = tuple[str, str]
+"""A prompt and its answer, outside any chat template."""
+Asked = tuple[Record, str, str]
+"""The same with the record it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Verdict:
     """known: level → case ids, in file order. neighbours: (prompt, answer) of neighbourhood prompts that are right."""
 
     known: Mapping[str, Sequence[int | str]]
-    neighbours: frozenset[Question]
+    neighbours: frozenset[Said]
 
     def to_json(self) -> dict[str, object]:
         """As kept on disk."""
@@ -60,33 +67,38 @@ def judge(
     paraphrases passes that part of ``strict``.
     """
 
-    def right(questions: Iterable[Question], desc: str) -> set[Question]:
+    def right(asked: Iterable[Asked], desc: str) -> set[Said]:
+        questions: dict[Question, Said] = {
+            record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked
+        }
         scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress, desc=desc)
-        return {question for question, one in scores.items() if all_right(one.correct)}
+        return {questions[question] for question, one in scores.items() if all_right(one.correct)}
 
-    said = right((_question(record) for record in records), "facts the model knows")
-    best = [record for record in records if _question(record) in said]
+    said = right(((record, *_said(record)) for record in records), "facts the model knows")
+    best = [record for record in records if _said(record) in said]
     known = {"prompt": [record.case_id for record in best]}
     if level == "strict":
         known["strict"] = [record.case_id for record in _strict(best, right)]
-    probes = ((probe.prompt, probe.answer) for record in best for probe in record.neighborhood)
+    probes = ((record, probe.prompt, probe.answer) for record in best for probe in record.neighborhood)
     return Verdict(known, frozenset(right(probes, "neighbours the model knows")))
 
 
-def _question(record: Record) -> Question:
-    return record.text, record.target_true
+def _said(record: Record) -> Said:
+    return record.prompt.replace("{}", record.subject), record.target_true
 
 
 def _strict(records: Sequence[Record], right) -> list[Record]:
     invented = {
         (record.prompt, record.target_true): [
-            (record.prompt.replace("{}", name), record.target_true) for name in INVENTED
+            (record, record.prompt.replace("{}", name), record.target_true) for name in INVENTED
         ]
         for record in records
     }
-    usual = right((question for questions in invented.values() for question in questions), "subjects that do not exist")
-    own = [one for one in records if not usual & set(invented[one.prompt, one.target_true])]
-    said = right(((text, one.target_true) for one in own for text in one.paraphrases), "paraphrases the model knows")
+    usual = right((asked for some in invented.values() for asked in some), "subjects that do not exist")
+    own = [one for one in records if not usual & {asked[1:] for asked in invented[one.prompt, one.target_true]}]
+    said = right(
+        ((one, text, one.target_true) for one in own for text in one.paraphrases), "paraphrases the model knows"
+    )
     return [
         one
         for one in own
@@ -108,7 +120,7 @@ def known_records(records: Sequence[Record], verdict: Verdict, level: str) -> li
         raise UserError(
             f"the model knows none of the {len(records)} facts at --known {level}; give --known any or other facts"
         )
-    unknown = {_question(record) for record in records if record.case_id not in wanted}
+    unknown = {_said(record) for record in records if record.case_id not in wanted}
     related = defaultdict(list)
     for record in chosen:
         related[_related(record)].append(record)
@@ -121,12 +133,10 @@ def _related(record: Record) -> tuple[str, str]:
     return relation(record), record.target_true
 
 
-def _neighbours(
-    record: Record, verdict: Verdict, unknown: set[Question], related: Sequence[Record]
-) -> tuple[Probe, ...]:
+def _neighbours(record: Record, verdict: Verdict, unknown: set[Said], related: Sequence[Record]) -> tuple[Probe, ...]:
     own = ((probe.prompt, probe.answer) for probe in record.neighborhood)
     kept = [question for question in own if question in verdict.neighbours and question not in unknown]
-    others = [_question(other) for other in related if other.subject != record.subject]
+    others = [_said(other) for other in related if other.subject != record.subject]
     random.Random(str(record.case_id)).shuffle(others)
     found = list(dict.fromkeys([*kept, *others]))[: max(NEIGHBOURS, len(kept))]
     return tuple(Probe(prompt=prompt, answer=answer) for prompt, answer in found)

@@ -23,7 +23,7 @@ class Flag:
 
     decides: ``base``, the scores before and after the edit; ``run``, those after it alone; ``nothing``, because of
     `reason`. read: text → value, where the field's type does not say it; raises ArgumentTypeError. choices: of a field
-    that is a list. name: where it is not the field's.
+    that is a list. bare: what the flag stands for without a value. name: where it is not the field's.
     """
 
     help: str
@@ -33,6 +33,7 @@ class Flag:
     read: Callable[[str], object] | None = None
     choices: Sequence[str] | None = None
     metavar: str | None = None
+    bare: str | None = None
     name: str | None = None
 
 
@@ -109,6 +110,8 @@ def _options(field: FieldInfo, flag: Flag) -> dict[str, Any]:
         options |= {"choices": list(flag.choices)}
     else:
         options |= {"type": flag.read or kind}
+    if flag.bare:
+        options |= {"nargs": "?", "const": flag.bare}
     return options | ({"metavar": flag.metavar} if flag.metavar else {})
 
 

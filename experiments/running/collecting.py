@@ -5,6 +5,7 @@ from pathlib import Path
 
 from baselines.registry import METHODS, method
 from dsets.corpus import Corpus
+from experiments.measuring.sampled_corpus import sampled
 from experiments.running.reading import hparams_path
 from experiments.running.script_settings import CollectSettings
 from util import modeling, paths
@@ -35,6 +36,7 @@ def unmeasured(settings: CollectSettings, hparams: MomentHParams, corpus: Corpus
     """The moments of the whole corpus, or of the share that is asked for; loads the model."""
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     check_layers(model, hparams)
+    corpus = sampled(corpus, model, tokenizer, progress=settings.progress)
     shard, shards = settings.shard, settings.shards
     share = corpus if shard is None or shards is None else Shard(corpus, shard, shards)
     return CorpusMoments(

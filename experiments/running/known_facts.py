@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,6 +13,7 @@ from experiments.running.identity import key
 from experiments.running.versions import scoring_versions
 from util import paths
 from util.files import locked
+from util.request import Frame
 from util.runs import check_writable, write_json
 
 log = logging.getLogger("zerounlearn")
@@ -20,13 +21,15 @@ log = logging.getLogger("zerounlearn")
 
 @dataclass(frozen=True)
 class Knower:
-    """An unedited model with its fingerprints. batch_tokens: of a batch that is only scored."""
+    """An unedited model with its fingerprints. batch_tokens: of a batch that is only scored. frame: what stands around
+    the records' texts."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     weights: str
     tokenizer_hash: str
     batch_tokens: int
+    frame: Frame = Frame()
 
     def chosen(
         self, dataset: Dataset, level: str, max_per_relation: int | None, data_dir: str | None, *, progress: bool
@@ -76,6 +79,7 @@ class Knower:
             "data": dataset.digest,
             "metric": dataset.metric,
             "records": len(dataset.records),
+            "frame": asdict(self.frame),
             "code": scoring_versions() | {"knowledge": KNOWLEDGE_VERSION},
         }
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Measurer:
             "tokenizer": self.session.tokenizer_hash,
             "data": dataset.digest,
             "metric": dataset.metric,
+            "frame": asdict(self.session.frame),
             "references": dataset.references,
             "corpus": corpus.digest if corpus else None,
             "ppl_text": [text.kind, text.digest],

@@ -5,6 +5,7 @@ from pathlib import Path
 import dsets
 from baselines.registry import method
 from dsets.corpus import Corpus, load_corpus
+from experiments.measuring import sampled_corpus
 from experiments.running.settings import CommonSettings
 from util import paths
 from util.errors import UserError
@@ -38,5 +39,7 @@ def read_dataset(settings: CommonSettings, ds_name: str) -> dsets.Dataset:
 
 
 def read_corpus(hparams: MomentHParams, data_dir: str | None) -> Corpus:
-    """The statistics corpus of the hparams."""
+    """The statistics corpus of the hparams; its recipe, where the model is to sample it."""
+    if hparams.mom2_dataset == sampled_corpus.NAME:
+        return sampled_corpus.recipe(hparams.mom2_n_samples)
     return load_corpus(hparams.mom2_dataset, hparams.mom2_n_samples, data_dir=data_dir)

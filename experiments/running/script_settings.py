@@ -10,10 +10,10 @@ from dsets import DATASETS
 from experiments.benchmarking.work import WORK
 from experiments.measuring.choices import KNOWN
 from experiments.running.arguments import Flag, seed_number, share
-from experiments.running.settings import HASHED, PLACE, ROUNDING, CommonSettings, ModelSettings
+from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings
 from experiments.running.variants import PRESETS
 from experiments.tracing.pieces import PIECES
-from util.choices import WORLD
+from util.choices import CHAT_TEMPLATES, WORLD
 
 HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
 METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
@@ -113,6 +113,14 @@ class CausalTraceSettings(ModelSettings):
     ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
     data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
     facts: Annotated[int, Field(ge=1), Flag("known facts to trace (default: 100)")] = 100
+    chat_template: Annotated[
+        str,
+        Flag(
+            IN_CHAT,
+            choices=CHAT_TEMPLATES,
+            bare="user",
+        ),
+    ] = "none"
     samples: Annotated[int, Field(ge=1), Flag("draws of the noise for each fact (default: 10)")] = 10
     noise: Annotated[float, Flag("in standard deviations of the subjects' embeddings (default: 3)")] = 3.0
     window: Annotated[

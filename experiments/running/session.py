@@ -1,25 +1,29 @@
 """A loaded model and what was made of it once, for all runs of a process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dsets
 from dsets.corpus import Corpus
+from dsets.record import in_frame
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
+from experiments.measuring.sampled_corpus import sampled
 from experiments.running.known_facts import Knower
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
 from experiments.running.settings import CommonSettings
 from util import modeling, paths
+from util.chat import chat_frame
 from util.editing.contexts import Templates, generate
 from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
+from util.request import Frame
 from util.runs import Stopwatch, check_writable
 from util.tokens import tokenizer_hash
 from util.weights import weights_hash
@@ -30,7 +34,7 @@ class Session:
     """One model, unedited between runs, what was read for it, and what was made of it.
 
     settings: what all its runs share. weights, tokenizer_hash: fingerprints. batch_tokens: of a batch with gradients or
-    generation, scoring_tokens: of one that is only scored.
+    generation, scoring_tokens: of one that is only scored. frame: what ``--chat_template`` puts around every prompt.
     """
 
     settings: CommonSettings
@@ -42,6 +46,7 @@ class Session:
     read: dict[str, dsets.Dataset]
     corpora: dict[tuple[str, int], Corpus]
     downstream: Downstream | None
+    frame: Frame = Frame()
     datasets: Once[str, dsets.Dataset] = field(default_factory=Once)
     templates_made: Once[int, Templates] = field(default_factory=Once)
     moments_made: Once[tuple[str, int, str, tuple[str, ...]], CorpusMoments] = field(default_factory=Once)
@@ -59,8 +64,8 @@ class Session:
         return self.datasets.get(ds_name, lambda: self._dataset(ds_name)).value
 
     def _dataset(self, ds_name: str) -> dsets.Dataset:
-        dataset = self.read.get(ds_name) or read_dataset(self.settings, ds_name)
-        knower = Knower(self.model, self.tokenizer, self.weights, self.tokenizer_hash, self.scoring_tokens)
+        dataset = self.read.get(ds_name) or _framed(read_dataset(self.settings, ds_name), self.frame)
+        knower = Knower(self.model, self.tokenizer, self.weights, self.tokenizer_hash, self.scoring_tokens, self.frame)
         settings = self.settings
         return knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
@@ -72,7 +77,8 @@ class Session:
             return None
         key = corpus_key(hparams)
         if key not in self.corpora:
-            self.corpora[key] = read_corpus(hparams, self.settings.data_dir)
+            found = read_corpus(hparams, self.settings.data_dir)
+            self.corpora[key] = sampled(found, self.model, self.tokenizer, progress=self.settings.progress)
         return self.corpora[key]
 
     def templates(self, seed: int) -> Made[Templates]:
@@ -145,9 +151,11 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     with watch.stage("load"):
         model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
         weights = weights_hash(model)
+    read = {key: sampled(one, model, tokenizer, progress=settings.progress) for key, one in read.items()}
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)
+    frame = Frame() if settings.chat_template == "none" else chat_frame(tokenizer, settings.chat_template)
     return Session(
         settings,
         model,
@@ -155,7 +163,12 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
         watch.seconds["load"],
         weights,
         tokenizer_hash(tokenizer),
-        datasets,
+        {name: _framed(dataset, frame) for name, dataset in datasets.items()},
         read,
         downstream,
+        frame,
     )
+
+
+def _framed(dataset: dsets.Dataset, frame: Frame) -> dsets.Dataset:
+    return replace(dataset, records=[in_frame(record, frame) for record in dataset.records])

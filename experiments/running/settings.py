@@ -14,7 +14,7 @@ from dsets import DATASETS
 from experiments.downstream.task_rows import TASKS
 from experiments.measuring.choices import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, Settings, seed_number, share, tokens_or_auto
-from util.choices import DTYPES, WORLD
+from util.choices import CHAT_TEMPLATES, DTYPES, WORLD
 from util.request import NEUTRAL
 from util.runs import shows_bars
 
@@ -22,6 +22,10 @@ HASHED = "the hashes of what it names are part of the identity"
 ROUNDING = "the same numbers up to rounding"
 PLACE = "a folder, no number"
 SHOWN = "what is shown, no number"
+IN_CHAT = (
+    "prompts in the tokenizer's chat template: none (default), as the user's turn (user, or the flag alone), or as the "
+    "start of the assistant's"
+)
 DOWNSTREAM = "downstream tasks (need requirements-extra.txt)"
 
 
@@ -129,6 +133,15 @@ class CommonSettings(ModelSettings):
         bool, Flag("free GPU memory between the stages of a run", reason="the same numbers in less memory")
     ] = False
     skip_generation_tests: Annotated[bool, Flag("leave out multi-hop questions and free text", decides="base")] = False
+    chat_template: Annotated[
+        str,
+        Flag(
+            IN_CHAT,
+            decides="base",
+            choices=CHAT_TEMPLATES,
+            bare="user",
+        ),
+    ] = "none"
     compat: Annotated[
         Literal["none", "published"], Flag("also score zsre as the published release does", decides="base")
     ] = "none"
@@ -176,6 +189,8 @@ class CommonSettings(ModelSettings):
             raise ValueError("--neutral_target is empty; give a text, or leave it out for the end-of-text token")
         if self.ratio_or_num == "ratio" and not (0 < self.ratio <= 1 and math.isfinite(self.ratio)):
             raise ValueError(f"--ratio {self.ratio}: give a share of the forget pool, above 0 and at most 1")
+        if self.compat == "published" and self.chat_template != "none":
+            raise ValueError("--compat published scores plain prompts, as the release does; leave out --chat_template")
         given = [name for name in ("data", "tasks", "limit") if getattr(self, f"downstream_{name}") is not None]
         if given and not self.downstream_eval_steps:
             raise ValueError(

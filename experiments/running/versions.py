@@ -2,10 +2,10 @@
 
 from importlib.metadata import version
 
-SCORING = 5
+SCORING = 6
 """Raise when the same model and facts would give other scores, or the same settings other facts."""
 
-METHOD = 1
+METHOD = 2
 """Raise when any method would give other weights for the same requests, hparams and moments."""
 
 

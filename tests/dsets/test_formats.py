@@ -21,6 +21,7 @@ def test_counterfact_row_becomes_a_record(tmp_path):
     assert record.paraphrases == ("Danielle Darrieux, a native",)
     assert record.neighborhood[1] == Probe(prompt="Montesquieu spoke", answer="French")
     assert record.generation_prompts == ("Danielle Darrieux grew up in",)
+    assert record.attribute_prompts == ("J.R.R. Tolkien's mother tongue is",)
     assert dataset.skipped == {} and dataset.notes == {}
 
 

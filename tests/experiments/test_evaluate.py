@@ -7,8 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from baselines import npo
 from baselines.registry import METHODS
 from experiments import evaluate
+from experiments.running import identity, versions
 from experiments.running import run as unlearn
 from tests.experiments.small import hparams_of, read, without_times
 from tests.tiny import TEXT, tokenizer
@@ -65,7 +67,7 @@ def test_the_same_seed_gives_the_same_bytes_but_for_times(work):
 
 
 def test_base_changes_nothing(work):
-    evaluate.main(work.arguments(alg_name="BASE", hparams_fname=work.write("base.json", "{}"), ppl="none"))
+    evaluate.main(work.arguments(alg_name="BASE", hparams_fname=None, ppl="none"))
     summary = read(work.runs()[0], "summary.json")
     assert summary["base"] == summary["unlearned"]
     assert summary["base"]["ppl"] is None
@@ -137,6 +139,27 @@ def test_continue_from_run_does_a_finished_run_once(work, capsys):
     stem = "Tiny_facts_seed0_unlearn{}_retain4_run_{}"
     assert names == sorted([stem.format(2, "000"), *(stem.format(3, f"00{i}") for i in range(3))])
     assert "finished before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["SCORING", "METHOD"])
+def test_a_run_of_other_code_is_not_taken_as_finished(work, capsys, monkeypatch, place):
+    flags = [*work.arguments(alg_name="FT", hparams_fname=hparams_of(work, "FT"), ppl="none"), "--continue_from_run"]
+    evaluate.main(flags)
+    monkeypatch.setattr(versions if place == "SCORING" else identity, place, -1)
+    evaluate.main(flags)
+    assert len(work.runs()) == 2 and "finished before" not in capsys.readouterr().out
+    evaluate.main(flags)
+    assert len(work.runs()) == 2 and "finished before" in capsys.readouterr().out
+
+
+def test_no_method_trains_on_a_fact_that_is_scored(work, monkeypatch):
+    given = []
+    real = npo.apply_to_model
+    monkeypatch.setattr(npo, "apply_to_model", lambda *a, **k: given.extend(k["retain_requests"]) or real(*a, **k))
+    evaluate.main(work.arguments(alg_name="NPO", hparams_fname=hparams_of(work, "NPO"), ppl="none", retain_num=1000))
+    case_ids = read(work.runs()[0], "run.json")["case_ids"]
+    assert [request.case_id for request in given] == case_ids["training"] and len(given) == 3
+    assert not {*case_ids["training"]} & {*case_ids["forget"], *case_ids["retain"], *case_ids["same_subject"]}
 
 
 def test_an_interrupted_run_leaves_nothing_that_looks_finished(work, monkeypatch):

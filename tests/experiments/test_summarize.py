@@ -8,10 +8,10 @@ from tests.experiments.running.test_table import body, summary
 from util.errors import UserError
 
 
-def put(folder, name, number, hparams=None, flags=None, time=0, **values):
+def put(folder, name, number, row="row", block="block", time=0, **values):
     run = folder / name / f"m_mcf_seed{values['seed']}_run_{number:03d}"
     run.mkdir(parents=True)
-    content = {"run": {"arguments": flags or {}}, "params": hparams or {}, "summary": summary(name, **values)}
+    content = {"run": {"identity": {"row": row, "block": block}}, "summary": summary(name, **values)}
     for file, value in content.items():
         (run / f"{file}.json").write_text(json.dumps(value), encoding="utf-8")
     os.utime(run / "summary.json", (time, time))
@@ -31,17 +31,34 @@ def test_the_newest_run_of_each_counts(tmp_path, capsys):
     assert [row[0] for row in body(capsys.readouterr().out)[2:]] == ["Base", "MEMIT"]
 
 
-@pytest.mark.parametrize("other", [{"hparams": {"wiki_KKT_lam": 0}}, {"flags": {"retain_num": 20}}])
-def test_runs_of_other_settings_are_left_out_with_a_warning(tmp_path, capsys, caplog, other):
+def test_runs_of_another_identity_are_left_out_with_a_warning(tmp_path, capsys, caplog):
     for seed in (0, 1):
         put(tmp_path, "ZeroUnlearn", 0, seed=seed, value=1.0, time=2)
-        put(tmp_path, "ZeroUnlearn", 1, seed=seed, value=50.0, time=1, **other)
-    put(tmp_path, "MEMIT", 0, seed=0, value=7.0, **other)
+        put(tmp_path, "ZeroUnlearn", 1, seed=seed, value=50.0, time=1, row="other")
+    put(tmp_path, "MEMIT", 0, seed=0, value=7.0, row="other")
     main(["--results_dir", str(tmp_path)])
     rows = body(capsys.readouterr().out)[2:]
     assert [(row[0], row[1]) for row in rows[1:]] == [("ZeroUnlearn", "1.00 ± 0.00"), ("MEMIT", "7.00")]
     (warning,) = caplog.messages
-    assert "ZeroUnlearn, " in warning and "2 runs with other hparams or flags" in warning
+    assert "ZeroUnlearn, " in warning and "2 runs with other hparams" in warning
+
+
+def test_rows_with_another_base_stand_in_a_table_of_their_own(tmp_path, capsys, caplog):
+    put(tmp_path, "ZeroUnlearn", 0, seed=0, value=1.0, block="a" * 64)
+    put(tmp_path, "ZeroUnlearn", 1, seed=1, value=3.0, block="b" * 64)
+    main(["--results_dir", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "1 seed, Base aaaaaaaa" in out and "1 seed, Base bbbbbbbb" in out
+    assert [row[1] for row in body(out) if row[0] == "ZeroUnlearn"] == ["1.00", "3.00"]
+    assert caplog.messages == []
+
+
+def test_runs_that_do_not_say_what_decided_them_are_left_out(tmp_path, caplog):
+    put(tmp_path, "MEMIT", 0, seed=0, value=1.0)
+    (tmp_path / "MEMIT" / "m_mcf_seed0_run_000" / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="no finished run"):
+        main(["--results_dir", str(tmp_path)])
+    assert "1 runs of an earlier version" in caplog.text
 
 
 @pytest.mark.parametrize("argv", [["--methods", "Foo"], ["--methods", "ROME"]])

@@ -9,7 +9,18 @@ import torch
 
 from util.errors import UserError
 from util.provenance import provenance
-from util.runs import Stopwatch, cli, finished_runs, run_folder, write_json, write_jsonl, write_text
+from util.runs import (
+    OURS,
+    Parser,
+    Stopwatch,
+    cli,
+    finished_runs,
+    run_folder,
+    shows_bars,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 
 def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
@@ -141,3 +152,41 @@ def test_the_stopwatch_adds_up():
 
 def test_provenance_is_json():
     assert json.dumps(provenance(torch.device("cpu")))
+
+
+@pytest.mark.parametrize(("argv", "shown"), [(["x.py"], False), (["x.py", "--verbose"], True)])
+def test_verbose_shows_what_is_said_at_length(argv, shown, monkeypatch):
+    loggers = {name: logging.getLogger(name) for name in OURS}
+    before = {name: logger.level for name, logger in loggers.items()}
+    monkeypatch.setattr("sys.argv", argv)
+    seen = []
+    try:
+        cli(lambda _: seen.extend(logging.getLogger(f"{name}.x").isEnabledFor(logging.INFO) for name in OURS))
+    finally:
+        for name, logger in loggers.items():
+            logger.setLevel(before[name])
+    assert seen == [shown] * len(OURS)
+    assert not logging.getLogger("transformers.x").isEnabledFor(logging.INFO)
+
+
+def test_every_parser_takes_verbose():
+    assert Parser(prog="x.py").parse_args(["--verbose"]).verbose
+
+
+def test_stages_are_told_where_no_bar_is_drawn(caplog):
+    caplog.set_level(logging.INFO)
+    for told in (False, True):
+        watch = Stopwatch(told)
+        watch.add("solve", 2.0)
+        watch.add("solve", 1.0)
+        watch.add("keys", 0.01)
+        assert watch.seconds == {"solve": 3.0, "keys": 0.01}
+    assert caplog.messages == ["solve: 2.0 s", "solve: 1.0 s"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "shown"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_bars_are_for_terminals(monkeypatch, terminal, quiet, shown):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    assert shows_bars(quiet) is shown

@@ -3,11 +3,22 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from tests.prompts import KINDS
 from tests.tiny import tiny_llama, tokenizer
 from util.errors import UserError
 from util.forward import final_hidden
 from util.request import Request
-from util.tokens import batches, encode, locate_subject, pad, subject_span, target_ids, tokenizer_hash
+from util.tokens import (
+    batches,
+    encode,
+    locate_subject,
+    pad,
+    prompt_and_answer,
+    subject_and_answer,
+    subject_span,
+    target_ids,
+    tokenizer_hash,
+)
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -160,3 +171,65 @@ def test_tokenizer_hash_does_not_hang_on_padding_or_use():
     plain, used = tokenizer(bos=True, pad=True), tokenizer(bos=True, pad=True, side="left")
     used(["Ada", "Ada Lovelace"], padding=True, truncation=True, max_length=3)
     assert tokenizer_hash(used) == tokenizer_hash(plain)
+
+
+@pytest.mark.parametrize("bos", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_prompt_and_answer_are_the_tokens_of_the_whole_text(kind, bos):
+    """Nothing is lost, doubled or tokenised otherwise than in running text; the answer's tokens are the answer."""
+    tok = tokenizer(bos=bos, pad=True)
+    template, subject, answer, between = KINDS[kind]
+    text = template.replace("{}", subject)
+    prompt_ids, answer_ids = prompt_and_answer(tok, text, answer)
+    assert prompt_ids + answer_ids == encode(tok, text + between + answer)
+    assert tok.decode(answer_ids).strip() == answer
+    ids, asked, first, last = subject_and_answer(tok, template, subject, answer)
+    assert (ids, asked) == (prompt_ids, answer_ids)
+    assert first <= last < len(ids) and subject in tok.decode(ids[first : last + 1])
+
+
+def test_a_space_at_a_prompts_end_changes_nothing():
+    tok = tokenizer(bos=True, pad=True)
+    assert prompt_and_answer(tok, "Ada was born in ", "London") == prompt_and_answer(tok, "Ada was born in", "London")
+    assert prompt_and_answer(tok, "Ada was born in ", "<EOS>") == (encode(tok, "Ada was born in"), [tok.eos_token_id])
+
+
+def merging(*merges: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of letters, and of the pairs given."""
+    letters = {letter: i for i, letter in enumerate(["<unk>", *"北国城\nx"])}
+    pairs = [tuple(pair) for pair in merges]
+    vocabulary = letters | {pair: len(letters) + i for i, pair in enumerate(merges)}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, unk_token="<unk>"))
+    return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>")
+
+
+def test_letters_joined_across_the_boundary_are_asked_for_together():
+    tok = merging("国城")
+    assert [tok.convert_ids_to_tokens(ids) for ids in prompt_and_answer(tok, "北国", "城")] == [["北"], ["国城"]]
+
+
+def test_a_subject_keeps_its_last_token_where_the_answer_would_take_it():
+    tok = merging("国城")
+    ids, answer_ids, first, last = subject_and_answer(tok, "{}", "北国", "城")
+    assert tok.convert_ids_to_tokens(ids + answer_ids) == ["北", "国", "城"] and (first, last) == (0, 1)
+    whole = merging("北城")
+    assert [whole.convert_ids_to_tokens(part) for part in prompt_and_answer(whole, "北", "城")] == [["北"], ["城"]]
+
+
+def test_an_answer_without_a_token_is_refused():
+    for prompt, answer in (("北", "  "), ("", "北")):
+        with pytest.raises(UserError, match="no token"):
+            prompt_and_answer(merging(), prompt, answer)
+
+
+def test_the_answer_prefix_is_taken_as_it_is():
+    tok = tokenizer(bos=True, pad=True)
+    assert tok.decode(prompt_and_answer(tok, "It is", "London", "")[1]) == "London"
+    given, asked = prompt_and_answer(tok, "It is", "London", ":\n")
+    assert given + asked == encode(tok, "It is:\nLondon") and tok.decode(asked) == "London"
+
+
+@pytest.mark.parametrize("subject", ["Ada ", " Ada", "Ada\n"])
+def test_white_space_around_a_subject_is_refused(subject):
+    with pytest.raises(UserError, match="take it away"):
+        Request(prompt="{} is", subject=subject, target_true="clever")

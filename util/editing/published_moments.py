@@ -25,9 +25,13 @@ from util.weights import read_weight
 
 TRIAL_DOCUMENTS = 32
 """Documents of the corpus that the moment is measured on for comparison."""
-LARGEST_SCALE = 3.0
-LEAST_PATTERN = 0.5
-"""Limits of Likeness. PLACEHOLDER"""
+LARGEST_SCALE = 10.0
+LEAST_PATTERN = 0.3
+"""Limits of Likeness, from two models. SmolLM2-135M-Instruct, 10 paragraphs of WikiText-2 against 16 others, 7 layers:
+scale 0.96 to 1.05, pattern 0.64 to 0.94 (while trace is 0.9 to 1.1 and distance up to 0.7). The embedded model, its own
+documents: 1.0 to 1.3 and 0.74 to 0.89; WikiText-2, which it never saw: up to 6.1 and down to 0.30. Another layer of
+either: pattern within 0.08 of 0, as of unrelated numbers, with a trace that may be as near 1 as the right one's. A mean
+in the place of the sum has a scale of 1 / count."""
 SYMMETRY = 1e-3
 """Of the largest entry: how far Σ k kᵀ in float32 may be from its transpose."""
 

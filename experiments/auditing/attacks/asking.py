@@ -10,7 +10,6 @@ from experiments.measuring.metrics import normalise
 from experiments.measuring.scoring import score
 from util.likelihood import answered
 from util.modeling import max_length
-from util.tokens import encode
 
 WORDINGS = 6
 """Most other wordings of a fact that are asked."""
@@ -111,10 +110,3 @@ def _fits(audited: Audited, model: PreTrainedModel, text: str, answer: str) -> b
 def prompts_right(audited: Audited, model: PreTrainedModel) -> list[bool | None]:
     """The plain prompts of all records, asked of a model that an attack has changed."""
     return right_after_any(audited, model, audited.records, lambda record: [record.text])
-
-
-def first_tokens(audited: Audited, record: Record) -> tuple[list[int], int]:
-    """The prompt's ids and the first token of the answer."""
-    return encode(audited.tokenizer, record.text), answered(audited.tokenizer, record.text, record.target_true).answer[
-        0
-    ]

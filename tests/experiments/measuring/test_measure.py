@@ -67,7 +67,7 @@ def test_counterfact(asked):
         "reference": None,
         "silent": None,
     }
-    assert "never asked" not in {prompt for prompt, _ in asked[1]}
+    assert "never asked" not in {prompt for prompt, *_ in asked[1]}
 
 
 def test_zsre_counts_tokens(asked):
@@ -86,7 +86,7 @@ def test_neighbours_that_name_a_forgotten_subject_do_not_count(asked):
     facts = draw([record(0, "Ana", neighborhood=neighbours), record(1, "Bo")])
     assert summary(facts, "counterfact")["specificity"] == 100.0
     assert forgotten_neighbors(facts) == 2
-    assert "The sister of Bo lives in" not in {prompt for prompt, _ in seen}
+    assert "The sister of Bo lives in" not in {prompt for prompt, *_ in seen}
 
 
 def test_probabilities(asked, monkeypatch):

@@ -38,12 +38,14 @@ def test_wikitext_scores_every_token_once_with_half_a_window_before_it(monkeypat
     monkeypatch.setattr(module, "WINDOW", window)
     ids = encode(tokenizer, " ".join(TEXT))
     window = min(window, 512)
-    total, scored, start = 0.0, 1, 0
-    while scored < len(ids):
-        end = min(start + window, len(ids))
-        values = log_probs(model, ids[start:end])
-        total += sum(values[scored - start - 1 :])
+    bos, body = ids[0], ids[1:]
+    total, scored, start, windows = 0.0, 0, 0, []
+    while scored < len(body):
+        end = min(start + window - 1, len(body))
+        windows.append([bos, *body[start:end]])
+        total += sum(log_probs(model, windows[-1])[scored - start :])
         scored, start = end, start + window // 2
+    assert [row for row, _ in module._windows(model, ids, [bos])] == windows
     found = perplexity(model, tokenizer, read_text("wikitext2", tmp_path), batch_tokens=1000)
     assert found == pytest.approx(math.exp(-total / (len(ids) - 1)), rel=1e-4)
 
@@ -142,3 +144,16 @@ def test_what_auto_means(tmp_path, caplog):
     assert "WikiText-2" in caplog.text
     (tmp_path / module.WIKITEXT2).write_text("text", encoding="utf-8")
     assert choose("auto", "other", tmp_path, corpus) == "wikitext2"
+
+
+@pytest.mark.parametrize("length", [2, 7, 8, 9, 12, 13, 40])
+@pytest.mark.parametrize("bos", [[], [1]])
+def test_windows_score_every_token_once(monkeypatch, length, bos):
+    monkeypatch.setattr(module, "WINDOW", 8)
+    model, _ = tiny_llama()
+    body = list(range(100, 100 + length))
+    rows = module._windows(model, bos + body, bos)
+    scored = [token for ids, first in rows for token in ids[first:]]
+    assert scored == (body if bos else body[1:])
+    assert all(ids[: len(bos)] == bos and len(ids) <= 8 for ids, _ in rows)
+    assert all(first >= 4 for _, first in rows[1:])

@@ -21,7 +21,9 @@ QUESTIONS = [
 
 
 def one_by_one(model, tok, prompt, answer):
-    prompt_ids, answer_ids = encode(tok, prompt), target_ids(tok, answer)
+    prompt_ids = encode(tok, prompt)
+    whole = encode(tok, f"{prompt} {answer}".strip())
+    answer_ids = [tok.eos_token_id] if answer == "<EOS>" else whole[len(prompt_ids) :]
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([prompt_ids + answer_ids])).logits[0, len(prompt_ids) - 1 : -1]
     log_probs = logits.float().log_softmax(-1)[torch.arange(len(answer_ids)), answer_ids]

@@ -10,6 +10,7 @@ from tests.tiny import REQUESTS, TEMPLATES, TINY, tokenizer
 from util.editing import setting as setting_module
 from util.editing.setting import Setting
 from util.editing.target_cache import TargetCache
+from util.request import Frame
 from util.weights import read_weight
 
 
@@ -29,9 +30,11 @@ def asked(family, folder, **changes) -> Setting:
 
 def test_the_same_search_is_made_once_whoever_asks(family, tmp_path, searches):
     memit, zero = hparams_for("MEMIT", family), hparams_for("ZeroUnlearn", family)
-    first = asked(family, tmp_path).targets(memit, ["<EOS>"] * 3, 2, "layer")
-    again = asked(family, tmp_path).targets(zero, ["<EOS>"] * 3, 2, "layer")
+    settings = [asked(family, tmp_path), asked(family, tmp_path)]
+    first = settings[0].targets(memit, ["<EOS>"] * 3, 2, "layer")
+    again = settings[1].targets(zero, ["<EOS>"] * 3, 2, "layer")
     assert len(searches) == 1
+    assert settings[0].target_cache.saved == 0 < settings[1].target_cache.saved
     for one, other in zip(vars(first).values(), vars(again).values(), strict=True):
         assert torch.equal(one, other) and one.dtype == other.dtype
 
@@ -46,6 +49,8 @@ def test_anything_that_decides_is_another_search(family, tmp_path, searches):
     for setting in (
         replace(base, requests=REQUESTS[::-1]),
         replace(base, requests=[*REQUESTS[:2], RETAIN[0]]),
+        replace(base, requests=[*REQUESTS[:2], replace(REQUESTS[2], frame=Frame(before="You: "))]),
+        replace(base, requests=[*REQUESTS[:2], replace(REQUESTS[2], answer_prefix="\n")]),
         replace(base, context_templates=[["{}"]]),
         replace(base, tokenizer=other_tokenizer),
         replace(base, model=edited),

@@ -9,6 +9,7 @@ the object takes.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FILE = Path(__file__).with_name("wordings.json")
 
@@ -31,10 +32,11 @@ class Wording:
 def read_wordings() -> list[Wording]:
     """Every relation's sentences."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))["wordings"]
-    return [
-        Wording(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
-        for row in rows
-    ]
+    return [Wording(**_tuples(row)) for row in rows]
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 def read_wrong() -> set[tuple[str, ...]]:

@@ -56,10 +56,10 @@ class Unsampled(Sequence[str]):
     """So many documents that nobody has sampled yet. Raises UserError when one is looked at."""
 
     def __init__(self, count: int):
-        self.count = count
+        self.size = count
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
 
     def __getitem__(self, index):
         raise UserError(f"mom2_dataset {NAME!r} has no text without its model; name a file of text here")
@@ -70,10 +70,10 @@ class SampledDocuments(Sequence[str]):
     at most, the same for the same model. What ends at once stays an opener."""
 
     def __init__(self, count: int, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, progress: bool):
-        self.count, self.model, self.tokenizer, self.progress = count, model, tokenizer, progress
+        self.size, self.model, self.tokenizer, self.progress = count, model, tokenizer, progress
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
 
     def __getitem__(self, index):
         return self._texts[index]
@@ -82,9 +82,9 @@ class SampledDocuments(Sequence[str]):
     def _texts(self) -> list[str]:
         texts: list[str] = []
         tokens = min(NEW_TOKENS, max_length(self.model, 2 * NEW_TOKENS) // 2)
-        starts = range(0, self.count, len(OPENERS))
+        starts = range(0, self.size, len(OPENERS))
         for start in tqdm(starts, desc="documents of the model's own", disable=not self.progress):
-            openers = OPENERS[: self.count - start]
+            openers = OPENERS[: self.size - start]
             said = generate_texts(
                 self.model,
                 self.tokenizer,

@@ -7,12 +7,12 @@ set file). Only facts that the model of --before answers right count. audit.json
 them; docs/audit.md says what each attack does and what the verdict means.
 """
 
+if __name__ == "__main__":
+    import _checkout  # noqa: F401
+
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from util.runs import Parser, check_writable, cli, write_json, write_text
 

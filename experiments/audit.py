@@ -14,7 +14,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from util.runs import Parser, check_writable, cli, write_json, write_text
+from experiments.running.arguments import seed_number, tokens_or_auto
+from experiments.running.table import aligned
+from util.choices import DTYPES, WORLD
+from util.runs import Parser, check_writable, cli, shows_bars, write_json, write_text
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_writable(folder, "--output")
     for name in (flags.before, flags.after):
         modeling.find_source(name, flags.model_path_dir)
-    dataset = dsets.load(flags.facts, flags.data_dir, world=flags.before == modeling.WORLD, size_limit=flags.limit)
+    dataset = dsets.load(flags.facts, flags.data_dir, world=flags.before == WORLD, size_limit=flags.limit)
     models = [
         modeling.load(name, flags.model_path_dir, flags.device, flags.dtype) for name in (flags.before, flags.after)
     ]
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         dataset.records,
         seed=flags.seed,
         batch_tokens=flags.batch_tokens or modeling.default_reading_tokens(before),
-        progress=not flags.quiet,
+        progress=shows_bars(flags.quiet),
     )
     made_from = provenance(flags, before, after, tokenizer, dataset)
     result = run(audited, attacks, folder / "parts", made_from["key"]) | {"made_from": made_from}
@@ -64,12 +67,14 @@ def parser() -> Parser:
     made.add_argument("--quick", action="store_true", help="the cheap attacks only")
     made.add_argument("--attacks", nargs="+", metavar="NAME", help="these attacks only (the report lists their names)")
     made.add_argument("--limit", type=int, metavar="N", help="read only the first so many facts (default: all)")
-    made.add_argument("--seed", type=int, default=0, help="of invented subjects, samples and intervals (default: 0)")
+    made.add_argument(
+        "--seed", type=seed_number, default=0, help="of invented subjects, samples and intervals (default: 0)"
+    )
     made.add_argument("--model_path_dir", help="folder that holds the models' folders")
     made.add_argument("--data_dir", help="data sets (default: data/)")
     made.add_argument("--device", default="auto", help="auto (CUDA when present), cpu, cuda, … (default: auto)")
-    made.add_argument("--dtype", default="float32", help="of the weights (default: float32)")
-    made.add_argument("--batch_tokens", type=int, help="padded tokens of one batch (default: by device)")
+    made.add_argument("--dtype", default="float32", choices=DTYPES, help="of the weights (default: float32)")
+    made.add_argument("--batch_tokens", type=tokens_or_auto, help="padded tokens of one batch (default: auto)")
     made.add_argument("--quiet", action="store_true", help="no progress bars, no table")
     return made
 
@@ -93,8 +98,6 @@ def provenance(flags: argparse.Namespace, before, after, tokenizer, dataset) -> 
 
 def table(result: dict) -> str:
     """One line an attack: share recovered with its interval, chance, facts; the skipped ones and why below."""
-    from experiments.running.table import aligned
-
     rows = [["attack", "recovered %", "95 %", "chance %", "facts", ""]]
     for name, one in result["attacks"].items():
         low, high = one["interval"]

@@ -12,11 +12,12 @@ import torch
 from pydantic import ValidationError
 
 from baselines.registry import method
+from tests.prompts import KINDS
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for, tokenizer
 from util.errors import UserError
 from util.modeling import decoder_layers
 from util.paths import root
-from util.request import Request
+from util.request import Frame, Request
 from util.weights import WeightEdits, weights_hash
 
 SMALL = TARGET_SETTINGS | {
@@ -143,6 +144,24 @@ def check_the_tokenizers_padding_does_not_matter(name, family):
         other = tokenizer(bos=tok.bos_token is not None, pad=pad, side=side)
         assert (other.pad_token is not None, other.padding_side) == (pad, side)
         forget(name, model, other, hparams_for(name, family), context_templates=None)
+        hashes.add(weights_hash(model))
+    assert len(hashes) == 1
+
+
+def check_prompts_of_every_kind_are_taken_on_both_padding_sides(name, family):
+    """Chat headers, open quotes, scripts without spaces and a chat's frame; with contexts, and as retain facts."""
+    requests = [
+        Request(case_id=i, prompt=prompt, subject=subject, target_true=answer, frame=Frame(*frame))
+        for i, (prompt, subject, answer, _) in enumerate(KINDS.values())
+        for frame in [("<|im_start|>user\n", "<|im_end|>\n") if i % 2 else ("", "")]
+    ]
+    hashes = set()
+    for side in ("left", "right"):
+        model, tok = TINY[family](side=side)
+        hparams, before = hparams_for(name, family), state(model)
+        forget(name, model, tok, hparams, requests=requests, retain_requests=requests[::-1])
+        assert changed(model, before) == declared(hparams)
+        assert all(parameter.isfinite().all() for parameter in model.parameters())
         hashes.add(weights_hash(model))
     assert len(hashes) == 1
 

@@ -24,14 +24,14 @@ OTHER_PROMPTS = 3
 def locality(audited: Audited) -> dict[str, dict[str, float] | None]:
     """KL(before ‖ after) of the next token in nats: mean and 99 % quantile per radius; None without prompts.
 
-    same subject: prompts of the file's other relations about the facts' subjects. same object, same relation: the
-    file's neighbouring prompts and those about its alternative objects. unrelated: a text about nothing, token by
-    token.
+    same subject: prompts of the file's other relations about the facts' subjects. same relation: the facts' prompts
+    about subjects that do not exist. same object: the file's neighbouring prompts. unrelated: a text about nothing,
+    token by token.
     """
     facts = audited.facts
     radii = {
         "same subject": [text for record in facts for text in _about_subject(audited, record)],
-        "same relation": [text for record in facts for text in record.attribute_prompts],
+        "same relation": [record.text for record in audited.controls],
         "same object": [probe.prompt for record in facts for probe in record.neighborhood],
     }
     found = {name: _moved(audited, [encode(audited.tokenizer, text) for text in radii[name]]) for name in radii}

@@ -6,14 +6,13 @@ Shape letters: B rows, T tokens, O hidden size, L decoder layers, N rows in all,
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from util.batching import in_batches
 from util.forward import final_hidden, project
-from util.hooks import by_row, capture, frozen
-from util.likelihood import Ids
-from util.modeling import decoder_layers, module, module_names
+from util.hooks import by_row, capture, frozen, patch
+from util.likelihood import LOGITS_AT_ONCE, Ids
+from util.modeling import decoder_layers
 from util.tokens import pad
 
 
@@ -36,15 +35,20 @@ def states_after_layers(
     return [found[i] for i in range(len(rows))]
 
 
-def read_by_head(model: PreTrainedModel, states_NO: torch.Tensor) -> torch.Tensor:
-    """Logits (N, V) that the model's own final norm and head make of states of any layer (the logit lens)."""
-    norm = final_norm(model)
+def read_by_head(model: PreTrainedModel, states_LNO: torch.Tensor) -> torch.Tensor:
+    """The token (L, N) that the model's own final norm and head make likeliest of states of any layer: the logit lens.
+
+    The states take the place of what the last layer passes on, so that whatever a family does after it is done.
+    """
+    states_PO = states_LNO.flatten(0, 1)
+    step = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
     with torch.no_grad(), frozen(model):
-        weight = next(norm.parameters(), None)
-        at = model.device if weight is None else weight.device
-        return project(model, norm(states_NO.to(at, model.dtype))).cpu()
+        said_P = torch.cat([_read(model, some_PO).argmax(-1).cpu() for some_PO in states_PO.split(step)])
+    return said_P.view(states_LNO.shape[:2])
 
 
-def final_norm(model: PreTrainedModel) -> nn.Module:
-    """The norm between the last decoder layer and the head."""
-    return module(model, module_names(model)["ln_f_module"])
+def _read(model: PreTrainedModel, states_PO: torch.Tensor) -> torch.Tensor:
+    """Logits (P, V)."""
+    blank = pad([[0]] * len(states_PO), device=model.device)
+    with patch(decoder_layers(model)[-1], lambda hidden: states_PO.to(hidden).view_as(hidden)):
+        return project(model, final_hidden(model, blank))[:, 0]

@@ -17,12 +17,13 @@ from dsets.record import relation
 from experiments.measuring.metrics import all_right
 from experiments.measuring.scoring import Question, score
 from util.errors import UserError
+from util.invented import invented_names
 
 KNOWLEDGE_VERSION = 1
 """Raise when the same model and facts would give another verdict: kept ones are then made anew."""
 
-INVENTED = ("Zorvak Quellin", "Brelthune", "Omdraxil", "Tessaryn Voll", "Kwindler Harpstone")
-"""Subjects that do not exist: persons, places, things."""
+INVENTED = tuple(invented_names(5))
+"""Subjects that do not exist."""
 NEIGHBOURS = 10
 """Most neighbours of a fact that are looked for beside its own."""
 ORDER_SEED = 0

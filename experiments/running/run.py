@@ -15,6 +15,7 @@ from experiments.running.session import Session
 from experiments.running.settings import RunSettings
 from util import paths
 from util.editing.layers import check_layers
+from util.editing.target_cache import TargetCache
 from util.errors import UserError
 from util.files import atomically
 from util.hparams import HParams, LayerHParams, MomentHParams, TargetHParams
@@ -57,8 +58,8 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
 
     Base is scored first, then the requests are handed over (``--num_edits k``: in steps of k, scored after each), then
     the run is written. A step that leaves the finite numbers, or a perplexity that explodes, ends it as a collapse.
-    What other runs of the process share (loading, statistics, templates, Base) counts in every run's seconds, whoever
-    waited for it; run.json says who did.
+    What runs share (loading, statistics, templates, Base, and targets that an earlier run has searched) counts in every
+    run's seconds, whoever waited for it; run.json says who did.
     """
     session = measurer.session
     settings = resolved(session, settings)
@@ -77,7 +78,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
         templates = session.templates(settings.seed) if isinstance(hparams, TargetHParams) else None
         text = measurer.text(settings, session.corpus(hparams))
         base = measurer.base(identity, dataset, facts, text)
-        shared = {"statistics": moments, "context_templates": templates, "base": base}
+        shared: dict[str, Made | None] = {"statistics": moments, "context_templates": templates, "base": base}
         for name, made in shared.items():
             _count(watch, "evaluate" if name == "base" else "statistics", made)
         options = {
@@ -87,6 +88,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
             "seed": settings.seed,
             "batch_tokens": session.batch_tokens,
             "progress": settings.progress,
+            "target_cache": (targets := TargetCache(paths.stats_dir() / "targets")),
         }
 
         def edit(requests: Sequence[Request], previous: WeightEdits | None) -> WeightEdits:
@@ -102,8 +104,10 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
                 return measurer.scores(settings, dataset, facts, text, downstream=downstream)
 
         steps = list(_forget(session, settings, facts, edit, scored, base.value["summary"], save_model))
+    shared["targets"] = Made(None, targets.saved, "a file") if targets.saved else None
+    watch.add("targets", targets.saved)
     watch.seconds["load"] = session.seconds_load
-    watch.seconds["total"] += session.seconds_load
+    watch.seconds["total"] += session.seconds_load + targets.saved
     peak = peak_memory_bytes(session.model.device)
     return Report(
         session, identity, dataset, text, facts, options, shared, base.value, steps, watch.seconds, peak, own_peak

@@ -92,3 +92,19 @@ def test_a_sweep_reads_the_corpus_of_the_method_that_has_one(work, monkeypatch, 
     monkeypatch.chdir(work.results.parent)
     grid(work, "--methods", "FT", "MEMIT")
     assert all(read(run, "summary.json")["unlearned"]["ppl"] for run in work.runs() if run.parent.name != ".base")
+
+
+def test_methods_of_one_search_share_their_targets(work, monkeypatch):
+    """The second method searches nothing, and its seconds count the search as if it had; the scores are the same."""
+    from util.editing import setting
+
+    searches, real = [], setting.find_targets
+    monkeypatch.setattr(setting, "find_targets", lambda *a, **k: searches.append(1) or real(*a, **k))
+    for name in ("MEMIT", "AlphaEdit", "MEMIT"):
+        evaluate.main(work.arguments(alg_name=name, hparams_fname=hparams_of(work, name), ppl="none"))
+    assert len(searches) == 1
+    first, again = sorted((work.results / "MEMIT").iterdir())
+    assert without_times(first) == without_times(again)
+    assert read(first, "run.json")["shared"]["targets"] is None
+    shared = read(again, "run.json")["shared"]["targets"]
+    assert 0 < shared["seconds"] <= read(again, "summary.json")["seconds"]["targets"]

@@ -1,5 +1,6 @@
 """What every method is given: the model, what it is to forget, and what was made for that beforehand."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,9 +76,10 @@ class Setting:
         known = self.target_cache.read(key, self.model.device) if self.target_cache and key else None
         if known:
             return known
+        start = time.perf_counter()
         found = find_targets(*asked, batch_tokens=self.budget, final_logits=final_logits, progress=self.progress)
         if self.target_cache and key:
-            self.target_cache.write(key, found)
+            self.target_cache.write(key, found, time.perf_counter() - start)
         return found
 
     def keys(self, module_name: str) -> torch.Tensor:

@@ -31,11 +31,12 @@ def _asked(request: Request, answer: str) -> list[object]:
     return [request.prompt, request.subject, answer, request.answer_prefix, asdict(request.frame)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TargetCache:
-    """Targets kept in `folder`."""
+    """Targets kept in `folder`. saved: seconds of searching that reading has spared whoever holds this object."""
 
     folder: Path
+    saved: float = 0.0
 
     def key(
         self,
@@ -70,11 +71,15 @@ class TargetCache:
     def read(self, key: dict[str, object], device: torch.device) -> Targets | None:
         """The targets, on the device, if they were searched before."""
         found = read_tensors(self._path(key), key, device)
-        return Targets(**found[0]) if found else None
+        if found is None:
+            return None
+        tensors, header = found
+        self.saved += header["seconds"]
+        return Targets(**tensors)
 
-    def write(self, key: dict[str, object], targets: Targets) -> None:
-        """Keep them."""
-        write_tensors(self._path(key), vars(targets), {"key": key})
+    def write(self, key: dict[str, object], targets: Targets, seconds: float) -> None:
+        """Keep them, and how long the search took."""
+        write_tensors(self._path(key), vars(targets), {"key": key, "seconds": seconds})
 
     def _path(self, key: dict[str, object]) -> Path:
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]

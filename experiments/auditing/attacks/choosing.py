@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from transformers import PreTrainedModel
 
 from dsets import Record
-from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.context import Audited, NotPossible, Outcome, renamed
 from experiments.measuring.metrics import share_right
 from experiments.measuring.scoring import Question, Score, score
 
@@ -24,7 +24,10 @@ def rank(audited: Audited) -> Outcome:
     """
 
     def questions(record: Record) -> list[Question]:
-        return [(record.text, name) for name in (record.target_true, *audited.distractors(record, CANDIDATES))]
+        return [
+            (record.text, name, record.answer_prefix)
+            for name in (record.target_true, *audited.distractors(record, CANDIDATES))
+        ]
 
     scores = _scores(audited, audited.after, questions)
     asked = [[scores[question] for question in questions(record)] for record in audited.records]
@@ -40,7 +43,7 @@ def multiple_choice(audited: Audited) -> Outcome:
         names = [record.target_true, *audited.distractors(record, OPTIONS)]
         shown = audited.draw(record, "order").sample(names, len(names))
         text = f"Choose the right answer: {', '.join(shown)}. {record.text}"
-        return [(text, name) for name in names]
+        return [(text, name, record.answer_prefix) for name in names]
 
     return _chosen(audited, questions)
 
@@ -51,7 +54,7 @@ def reverse(audited: Audited) -> Outcome:
     def questions(record: Record) -> list[Question]:
         subjects = sorted({other.subject for other in audited.peers(record)} - {record.subject})
         others = audited.draw(record, "subjects").sample(subjects, min(OPTIONS, len(subjects)))
-        return [(record.prompt.replace("{}", name), record.target_true) for name in (record.subject, *others)]
+        return [renamed(record, name).own_question for name in (record.subject, *others)]
 
     return _chosen(audited, questions)
 
@@ -74,8 +77,8 @@ def _scores(
 
 
 def _first_wins(scores: Sequence[Score]) -> bool | None:
-    """Whether the first is the likeliest; a tie is none. None where there is nothing else."""
-    true, *others = [one.probability for one in scores]
+    """Whether the first is the likeliest (mean log p of its tokens); a tie is none. None without another."""
+    true, *others = [statistics.fmean(one.log_probs) for one in scores]
     return all(true > other for other in others) if others else None
 
 

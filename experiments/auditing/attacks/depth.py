@@ -8,6 +8,7 @@ takes a retrained model for that; where there is none, a subject that nobody kno
 Shape letters: N facts, L decoder layers, P positions of a row, O hidden size.
 """
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 from dsets import Record
 from experiments.auditing.context import Audited, Outcome, renamed
 from experiments.auditing.states import states_after_layers
+from experiments.measuring.scoring import score
 from util.forward import final_hidden
 from util.hooks import by_row, frozen, patch
 from util.invented import invented_names
@@ -49,13 +51,13 @@ def depth(audited: Audited) -> Outcome:
     facts, count = audited.facts, len(audited.facts)
     names = invented_names(count, audited.seed + 1)
     stand_ins = [renamed(record, name) for record, name in zip(facts, names, strict=True)]
-    usual = _patched(audited, audited.before, facts)
+    usual_N1 = _usual(audited)
     nobody = _patched(audited, audited.before, stand_ins)
     after = _patched(audited, audited.after, facts)
     rounds = min(MOST_CONTROLS, len(audited.controls) // count)
     tried = [_patched(audited, audited.after, audited.controls[i * count : (i + 1) * count]) for i in range(rounds)]
     controls = [bool(flag) for one in tried for flag in (one.right & ~nobody.right).any(1)]
-    score_N = depth_score(usual.log_p - nobody.log_p, usual.log_p - after.log_p)
+    score_N = depth_score(usual_N1 - nobody.log_p, usual_N1 - after.log_p)
     known = score_N[~score_N.isnan()]
     return Outcome(
         tuple(bool(flag) for flag in (after.right & ~nobody.right).any(1)),
@@ -78,10 +80,17 @@ def _percent(right_NL: torch.Tensor) -> list[float]:
     return (100 * right_NL.double().mean(0)).tolist()
 
 
+def _usual(audited: Audited) -> torch.Tensor:
+    """log p of the answers in the model before as it is, mean over their tokens, (N, 1)."""
+    questions = [one.own_question for one in audited.facts]
+    scores = score(audited.before, audited.tokenizer, questions, batch_tokens=audited.batch_tokens)
+    return torch.tensor([[statistics.fmean(scores[one].log_probs)] for one in questions], dtype=torch.float64)
+
+
 def _patched(audited: Audited, donor: PreTrainedModel, sources: Sequence[Record]) -> _Patched:
     """What the model before says of the facts with the donor's states about the sources, one for each fact."""
-    pairs = [answered(audited.tokenizer, one.text, one.target_true) for one in audited.facts]
-    given = [answered(audited.tokenizer, one.text, one.target_true) for one in sources]
+    pairs = [answered(audited.tokenizer, *one.own_question) for one in audited.facts]
+    given = [answered(audited.tokenizer, *one.own_question) for one in sources]
     states = states_after_layers(
         donor, [one.ids for one in given], [_reads(one) for one in given], audited.batch_tokens
     )

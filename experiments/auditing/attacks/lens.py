@@ -6,13 +6,14 @@ Patil et al., arXiv 2309.17410, attack with it.)
 Shape letters: L decoder layers, P positions, O hidden size, V vocabulary.
 """
 
+from collections.abc import Sequence
+
 import torch
+from transformers import PreTrainedModel
 
 from dsets import Record
-from experiments.auditing.attacks.asking import first_tokens
 from experiments.auditing.context import Audited, Outcome
 from experiments.auditing.states import read_by_head, states_after_layers
-from util.tokens import subject_span
 
 
 def lens(audited: Audited) -> Outcome:
@@ -21,8 +22,7 @@ def lens(audited: Audited) -> Outcome:
     The details hold the share by layer, at the prompt's last token: of the model after (facts and controls) and of
     the model before.
     """
-    said = [_first_token_wins(audited, audited.after, record) for record in audited.records]
-    knew = [_first_token_wins(audited, audited.before, record) for record in audited.facts]
+    said, knew = _read(audited, audited.after, audited.records), _read(audited, audited.before, audited.facts)
     count = len(audited.facts)
     return audited.outcome(
         [bool(one.any()) for one in said],
@@ -30,12 +30,15 @@ def lens(audited: Audited) -> Outcome:
     )
 
 
-def _first_token_wins(audited: Audited, model, record: Record) -> torch.Tensor:
-    """(L, P) whether the answer's first token is what the head makes of the state."""
-    ids, token = first_tokens(audited, record)
-    last = subject_span(audited.tokenizer, record.prompt, record.subject)[2]
-    (states_LPO,) = states_after_layers(model, [tuple(ids)], [range(last, len(ids))], audited.batch_tokens)
-    return torch.stack([read_by_head(audited.before, states_PO).argmax(-1) == token for states_PO in states_LPO])
+def _read(audited: Audited, model: PreTrainedModel, records: Sequence[Record]) -> list[torch.Tensor]:
+    """Per record (L, P): whether the answer's first token is what the head makes of the model's state."""
+    split = [audited.tokens(record) for record in records]
+    rows = [tuple(prompt) for prompt, *_ in split]
+    places = [range(last, len(prompt)) for prompt, _, _, last in split]
+    states = states_after_layers(model, rows, places, audited.batch_tokens)
+    said_LN = read_by_head(audited.before, torch.cat(states, dim=1))
+    sizes = [len(some) for some in places]
+    return [said_LP == answer[0] for said_LP, (_, answer, *_) in zip(said_LN.split(sizes, dim=1), split, strict=True)]
 
 
 def _by_layer(wins: list[torch.Tensor]) -> list[float]:

@@ -17,8 +17,7 @@ from dsets import Record
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from util.forward import final_hidden, project
 from util.hooks import frozen
-from util.likelihood import answered
-from util.tokens import pad, subject_span
+from util.tokens import pad
 
 LOWEST = 0.2
 """Share of the tokens, the least likely ones, that min-k and min-k++ average."""
@@ -74,9 +73,8 @@ def membership(score: Familiarity) -> Callable[[Audited], Outcome]:
 
 
 def _score(audited: Audited, record: Record, score: Familiarity) -> float:
-    pair = answered(audited.tokenizer, record.text, record.target_true)
-    ids = (*pair.prompt, *pair.answer)
-    start = subject_span(audited.tokenizer, record.prompt, record.subject)[2]
+    prompt, answer, _, start = audited.tokens(record)
+    ids = [*prompt, *answer]
     model = audited.after
     with torch.no_grad(), frozen(model):
         hidden_TO = final_hidden(model, pad([ids], device=model.device))[0]

@@ -54,7 +54,7 @@ def on_same_subjects(audited: Audited) -> Outcome:
 
 
 def _rows(audited: Audited, records: Sequence[Record]) -> list[Answered]:
-    return [answered(audited.tokenizer, record.text, record.target_true) for record in records]
+    return [answered(audited.tokenizer, *record.own_question) for record in records]
 
 
 def _relearn(audited: Audited, lessons: Sequence[list[Answered]], lesson_of: Callable[[int], int]) -> Outcome:

@@ -7,9 +7,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
+from util.forward import backbone
 from util.hooks import patch
 from util.invented import invented_names
-from util.modeling import backbone, decoder_layers
+from util.modeling import decoder_layers
 from util.tokens import encode, subject_span, target_ids
 
 Ids = Sequence[int]

@@ -38,7 +38,7 @@ def says(monkeypatch):
     right: set[tuple[str, str]] = set()
 
     def score(model, tokenizer, questions, **options):
-        return {question: Score((True, question in right), (0.0, 0.0)) for question in questions}
+        return {question: Score((True, question[:2] in right), (0.0, 0.0)) for question in questions}
 
     monkeypatch.setattr(knowledge, "score", score)
     return right

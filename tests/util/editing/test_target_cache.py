@@ -30,9 +30,11 @@ def asked(family, folder, **changes) -> Setting:
 
 def test_the_same_search_is_made_once_whoever_asks(family, tmp_path, searches):
     memit, zero = hparams_for("MEMIT", family), hparams_for("ZeroUnlearn", family)
-    first = asked(family, tmp_path).targets(memit, ["<EOS>"] * 3, 2, "layer")
-    again = asked(family, tmp_path).targets(zero, ["<EOS>"] * 3, 2, "layer")
+    settings = [asked(family, tmp_path), asked(family, tmp_path)]
+    first = settings[0].targets(memit, ["<EOS>"] * 3, 2, "layer")
+    again = settings[1].targets(zero, ["<EOS>"] * 3, 2, "layer")
     assert len(searches) == 1
+    assert settings[0].target_cache.saved == 0 < settings[1].target_cache.saved
     for one, other in zip(vars(first).values(), vars(again).values(), strict=True):
         assert torch.equal(one, other) and one.dtype == other.dtype
 

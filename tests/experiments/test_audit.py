@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from experiments import audit
-from experiments.auditing.registry import ATTACKS
+from experiments.auditing.attack_registry import ATTACKS
 from tests.experiments.known import saved
 from tests.tiny import tiny_llama
 from util.errors import UserError

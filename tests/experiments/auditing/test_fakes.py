@@ -1,11 +1,11 @@
-"""The audit is itself tested: it sees through every fake, does not accuse who never knew, and ranks mixtures of both."""
+"""The audit is itself tested: it sees through every fake, does not accuse who never knew, and ranks mixtures."""
 
 from contextlib import ExitStack
 
 import pytest
 
-from experiments.auditing.audit import run
-from experiments.auditing.registry import choose
+from experiments.auditing.attack_registry import choose
+from experiments.auditing.attacking import run
 from experiments.auditing.verdict import FORGOTTEN, HIDDEN, STILL_THERE
 from tests.experiments.auditing.fakes import FAKES, never_knew
 

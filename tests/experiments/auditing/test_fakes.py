@@ -1,4 +1,4 @@
-"""The audit is itself tested: it sees through every fake, does not accuse who never knew, and ranks mixtures."""
+"""The audit sees through every fake, does not accuse a model that never knew, and ranks mixtures of both."""
 
 from contextlib import ExitStack
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from experiments import audit
-from experiments.auditing.registry import ATTACKS
+from experiments.auditing.attack_registry import ATTACKS
 from tests.experiments.known import saved
 from tests.tiny import tiny_llama
 from util.errors import UserError
@@ -33,9 +33,9 @@ def place(tmp_path_factory):
     return folder, before, after, facts
 
 
-def arguments(place, output, **changes) -> list[str]:
+def arguments(place, folder, **changes) -> list[str]:
     _, before, after, facts = place
-    flags = {"before": before, "after": after, "facts": facts, "output": output, "device": "cpu"} | changes
+    flags = {"before": before, "after": after, "facts": facts, "output": folder, "device": "cpu"} | changes
     return ["--quiet", *(part for name, value in flags.items() for part in (f"--{name}", str(value)))]
 
 

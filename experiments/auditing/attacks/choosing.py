@@ -23,17 +23,29 @@ def rank(audited: Audited) -> Outcome:
     strength (share of the answer's end that follows by itself), truth ratio (P(wrong) / P(true), at most 1).
     """
 
-    def questions(record: Record) -> list[Question]:
-        return [
-            (record.text, name, record.answer_prefix)
-            for name in (record.target_true, *audited.distractors(record, CANDIDATES))
-        ]
-
-    scores = _scores(audited, audited.after, questions)
-    asked = [[scores[question] for question in questions(record)] for record in audited.records]
+    asked = _ranked(audited)
     count = len(audited.facts)
     figures = {"facts": _figures(asked[:count]), "controls": _figures(asked[count:])}
     return audited.outcome([_first_wins(one) for one in asked], **figures)
+
+
+def avoided(audited: Audited) -> Outcome:
+    """The answer is less likely after the prompt than every other object of its relation.
+
+    A model that never knew has no reason to avoid it: what an edit pushed down that far can be told by it.
+    """
+    return audited.outcome([_first_loses(one) for one in _ranked(audited)])
+
+
+def _ranked(audited: Audited) -> list[list[Score]]:
+    """Per record the scores of its answer, first, and of its relation's other objects."""
+
+    def questions(record: Record) -> list[Question]:
+        names = (record.target_true, *audited.distractors(record, CANDIDATES))
+        return [(record.text, name, record.answer_prefix) for name in names]
+
+    scores = _scores(audited, audited.after, questions)
+    return [[scores[question] for question in questions(record)] for record in audited.records]
 
 
 def multiple_choice(audited: Audited) -> Outcome:
@@ -80,6 +92,12 @@ def _first_wins(scores: Sequence[Score]) -> bool | None:
     """Whether the first is the likeliest (mean log p of its tokens); a tie is none. None without another."""
     true, *others = [statistics.fmean(one.log_probs) for one in scores]
     return all(true > other for other in others) if others else None
+
+
+def _first_loses(scores: Sequence[Score]) -> bool | None:
+    """Whether the first is the least likely; a tie is none. None without another."""
+    true, *others = [statistics.fmean(one.log_probs) for one in scores]
+    return all(true < other for other in others) if others else None
 
 
 def _figures(asked: Sequence[Sequence[Score]]) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """Choosing among answers finds one that is no longer the argmax; it finds none where all are equally unlikely."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from experiments.auditing.attacks import sampling
-from experiments.auditing.attacks.choosing import extraction_strength, multiple_choice, rank, reverse
+from experiments.auditing.attacks.choosing import avoided, extraction_strength, multiple_choice, rank, reverse
 from experiments.auditing.attacks.sampling import free_text, sampled
 from experiments.auditing.context import NotPossible
 from tests.experiments.auditing.conftest import share
@@ -36,6 +38,21 @@ def test_masked_answers_cannot_be_chosen(audited, attack):
         assert share(attack(audited).facts) == 0
 
 
+def test_an_answer_that_was_pushed_below_all_others_is_told_by_it(audited):
+    one = replace(audited, facts=audited.facts[:1])
+    first = one.tokens(one.facts[0])[1][0]
+
+    def push_down(logits: torch.Tensor) -> torch.Tensor:
+        changed = logits.clone()
+        changed[..., first] -= 50
+        return changed
+
+    assert avoided(one).facts == (False,)
+    with patch(audited.after.get_output_embeddings(), push_down):
+        assert rank(one).facts == (False,)
+        assert avoided(one).facts == (True,)
+
+
 def test_rank_reports_the_usual_figures(audited):
     figures = rank(audited).details["facts"]
     assert figures["rank"] == figures["exact_memorisation"] == figures["extraction_strength"] == 1
@@ -64,8 +81,6 @@ def test_distractors_are_other_answers_of_the_relation_first(audited):
 
 
 def test_nothing_to_choose_from_is_said(audited):
-    from dataclasses import replace
-
     with pytest.raises(NotPossible, match="nothing to choose"):
         rank(replace(audited, file=audited.facts[:1], facts=audited.facts[:1], controls=audited.controls[:1]))
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import dsets
+from experiments.auditing.attack_registry import ATTACKS, choose
 from experiments.auditing.context import make_controls, relation, renamed, same
-from experiments.auditing.registry import ATTACKS, choose
 
 FACT = dsets.Record(
     case_id=7,

@@ -14,8 +14,8 @@ from experiments.auditing.attacks.rounding import (
     to_integers,
     to_normal_floats,
 )
+from experiments.auditing.changed_weights import changed_matrices, layer_matrices
 from experiments.auditing.context import NotPossible
-from experiments.auditing.weights import changed_matrices, layer_matrices
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import never_knew
 from util.likelihood import answer_log_likelihoods, answered

@@ -8,10 +8,11 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 import dsets
 from dsets import world
@@ -24,7 +25,8 @@ from tests.experiments.small import fact
 from tests.golden import record
 from tests.test_shell import bash
 from tests.tiny import tiny_llama
-from util import fetched_models
+from util import fetched_models, paths
+from util.choices import WORLD
 from util.errors import UserError
 from util.paths import root
 
@@ -37,13 +39,18 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "suggest_hparams": {"--device": "cpu"},
     "collect_stats": {"--device": "cpu"},
     "summarize": {},
-    "known_facts": {"--device": "cpu", "--dataset_size_limit": "20"},
+    "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--quick": None},
     "get_model": {},
     "random_model": {"--layers": "1"},
-    "benchmark": {"--facts": "2", "--documents": "8", "--device": "cpu"},
+    "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},
 }
 """Script → flags put in place of the documented ones, or added; None: a flag without a value."""
+
+KNOWING = ("audit", "causal_trace", "known_facts")
+"""Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
+in its place.
+"""
 
 ONLY_READ = {
     "pretrain_world": "its command runs, small, in tests/experiments/test_pretrain_world.py, for half a minute"
@@ -110,6 +117,20 @@ def changed(arguments: list[str], changes: dict[str, str | None]) -> list[str]:
     return kept + [part for flag, value in changes.items() for part in (flag, value) if part is not None]
 
 
+def _small_world(place: Path, model_dir: Callable, name: str, flag: str | None = None) -> Path | None:
+    """`util.paths.model_dir`, but that the embedded model is a random one with its tokenizer."""
+    if name != WORLD:
+        return model_dir(name, flag)
+    folder = place / "small_world"
+    if not folder.exists():
+        tokenizer = AutoTokenizer.from_pretrained(model_dir(WORLD))
+        special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
+        model, _ = tiny_llama(vocab_size=len(tokenizer), max_position_embeddings=512, **special)
+        for part in (model, tokenizer):
+            part.save_pretrained(folder)
+    return folder
+
+
 # --- how each kind of command is run
 
 
@@ -123,7 +144,10 @@ def run_script(command: Command, place: Path) -> None:
     if name == "summarize":
         sweep = f"sweep --methods {' '.join(arguments[arguments.index('--methods') + 1 :])}"
         run_script(Command({}, ["python", *sweep.split()]), place)
-    importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name]))
+    with pytest.MonkeyPatch.context() as patched:
+        if name not in KNOWING:
+            patched.setattr(paths, "model_dir", partial(_small_world, place, paths.model_dir))
+        importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name]))
 
 
 def run_module(command: Command, _place: Path) -> None:

@@ -12,7 +12,7 @@ from dsets.record import in_frame
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
 from experiments.measuring.sampled_corpus import sampled
-from experiments.running.known_facts import Knower
+from experiments.running.knowing import Knower
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
 from experiments.running.settings import CommonSettings

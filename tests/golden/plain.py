@@ -80,9 +80,7 @@ def run(name: str) -> Recorded:
 def fingerprint() -> Recorded:
     """Sums of the model's weights and moments, and the requests' tokens: whether this is the recorded model."""
     model, tokenizer = model_and_tokenizer()
-    texts = [
-        locate_subject(tokenizer, fill(text, r.prompt), r.subject)[0] for r in REQUESTS for text in ("{}", "A. {}")
-    ]
+    texts = [locate_subject(tokenizer, fill(text, r), r.subject)[0] for r in REQUESTS for text in ("{}", "A. {}")]
     sums = [value.double().sum() for value in (*model.parameters(), *moments(model).values())]
     return {"sums": torch.stack(sums).detach(), "ids": torch.tensor([token for ids in texts for token in ids])}
 
@@ -143,7 +141,7 @@ def _key(model, tokenizer, request: Request, name: str) -> torch.Tensor:
 
 @torch.no_grad()
 def _at_subject(model, tokenizer, request: Request, text: str, name: str, inputs: bool = False) -> torch.Tensor:
-    ids, fact = locate_subject(tokenizer, fill(text, request.prompt), request.subject)
+    ids, fact = locate_subject(tokenizer, fill(text, request), request.subject)
     with capture({"at": model.get_submodule(name)}, inputs=inputs) as seen:
         model(input_ids=torch.tensor([ids]))
     return seen["at"][0, fact].clone()

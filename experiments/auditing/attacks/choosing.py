@@ -77,8 +77,8 @@ def _scores(
 
 
 def _first_wins(scores: Sequence[Score]) -> bool | None:
-    """Whether the first is the likeliest; a tie is none. None where there is nothing else."""
-    true, *others = [one.probability for one in scores]
+    """Whether the first is the likeliest (mean log p of its tokens); a tie is none. None without another."""
+    true, *others = [statistics.fmean(one.log_probs) for one in scores]
     return all(true > other for other in others) if others else None
 
 

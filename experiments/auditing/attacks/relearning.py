@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from dsets import Record
 from experiments.auditing.attacks.asking import IRRELEVANT, prompts_right
+from experiments.auditing.changed_weights import layer_matrices
 from experiments.auditing.context import Audited, NotPossible, Outcome
-from experiments.auditing.weights import layer_matrices
 from util.hooks import frozen
 from util.likelihood import Answered, answer_log_likelihoods, answered
 from util.tokens import encode

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from experiments.auditing.attacks import sampling
 from experiments.auditing.attacks.choosing import extraction_strength, multiple_choice, rank, reverse
 from experiments.auditing.attacks.sampling import free_text, sampled
 from experiments.auditing.context import NotPossible
@@ -70,13 +71,14 @@ def test_nothing_to_choose_from_is_said(audited):
 
 
 def test_samples_find_an_answer_that_is_only_likely(audited, monkeypatch):
-    """The end of text is a little likelier, so that the greedy text has nothing and one of 20 samples has."""
+    """The end of text is a little likelier, so that the greedy text has nothing and one of a few samples has."""
+    monkeypatch.setattr(sampling, "SAMPLES", 6)
 
     def change(logits: torch.Tensor) -> torch.Tensor:
         changed = logits.clone()
-        changed[..., audited.tokenizer.eos_token_id] = logits.max(-1).values + 0.5
+        changed[..., audited.tokenizer.eos_token_id] = logits.max(-1).values + 0.01
         return changed
 
     with patch(audited.after.get_output_embeddings(), change):
         assert share(free_text(audited).facts) == 0
-        assert share(sampled(audited).facts) == 100
+        assert share(sampled(audited).facts) > 50

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from experiments.auditing.attacks import relearning
 from experiments.auditing.attacks.asking import prompt
-from experiments.auditing.attacks.relearning import on_other_half, on_same_subjects, on_unrelated_text
 from experiments.auditing.attacks.reversal import drop_from_update, drop_from_weights, without_directions
 from experiments.auditing.attacks.rounding import (
     NF4,
@@ -14,10 +14,11 @@ from experiments.auditing.attacks.rounding import (
     to_integers,
     to_normal_floats,
 )
+from experiments.auditing.changed_weights import changed_matrices, layer_matrices
 from experiments.auditing.context import NotPossible
-from experiments.auditing.weights import changed_matrices, layer_matrices
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import never_knew
+from util.likelihood import answer_log_likelihoods, answered
 from util.weights import WeightEdits, read_weight
 
 EDITED = "model.layers.3.mlp.down_proj"
@@ -89,20 +90,30 @@ def test_a_row_of_zeros_stays_one():
     assert torch.equal(rounded(W, to_normal_floats, 4), W)
 
 
+def against_the_facts(audited, model) -> dict[str, torch.Tensor]:
+    """Per matrix, the signs of the gradient of the answers' log-likelihood: the way that forgets them fastest."""
+    names = layer_matrices(model)
+    rows = [answered(audited.tokenizer, *record.own_question) for record in audited.facts]
+    weights = [model.get_parameter(f"{name}.weight") for name in names]
+    found = torch.autograd.grad(answer_log_likelihoods(model, rows).sum(), weights)
+    return {name: one.sign() for name, one in zip(names, found, strict=True)}
+
+
 def test_rounding_brings_back_what_lies_below_its_steps(audited):
-    """Weights off by less than half a step of int4: the answers are wrong, the rounded weights are the old ones."""
-    edits, coarse = WeightEdits(), to_integers(4)
-    with torch.no_grad(), rounded_weights(audited.before, coarse, 32):
-        for name in layer_matrices(audited.after):
-            W_OI = read_weight(audited.before, name)
-            steps = torch.cat([part.abs().amax(1, keepdim=True).expand_as(part) / 7 for part in W_OI.split(32, 1)], 1)
-            off = 0.4 * steps * torch.where(W_OI.abs() < 6.5 * steps, W_OI.sign(), 0)
-            edits.write(audited.after, name, W_OI - off)
+    """Rounded weights, each moved by less than half a step of int4: wrong answers, until they are rounded again."""
+    model, edits, coarse = audited.after, WeightEdits(), to_integers(4)
+    signs = against_the_facts(audited, model)
     try:
+        for name, sign_OI in signs.items():
+            grid_OI = rounded(read_weight(model, name), coarse, 32)
+            most = [part.abs().amax(1, keepdim=True).expand_as(part) for part in grid_OI.split(32, 1)]
+            step_OI = torch.cat(most, 1) / 7
+            inner_OI = grid_OI.abs() < 6.5 * step_OI  # the largest of a group make its grid
+            edits.write(model, name, grid_OI - 0.45 * step_OI * sign_OI * inner_OI)
         assert share(prompt(audited).facts) < 50
         assert share(rounding_to(coarse, 32)(audited).facts) == 100
     finally:
-        edits.undo(audited.after)
+        edits.undo(model)
 
 
 def test_rounding_brings_nothing_back_that_was_never_there(audited):
@@ -115,19 +126,33 @@ def test_weights_come_back_when_the_block_fails(audited):
         raise KeyError  # the fixture compares the weights
 
 
-def test_relearning_brings_back_a_weak_edit_from_the_other_half(edited):
-    """Steps on three facts mend the matrix for the other three as well."""
-    got = on_other_half(edited)
-    assert share(got.facts) > got.details["curve"]["facts"][0]
+@pytest.fixture
+def short(monkeypatch):
+    """Few steps."""
+    monkeypatch.setattr(relearning, "STEPS", (1, 8))
 
 
-def test_relearning_brings_back_nothing_that_was_never_there(audited):
+def test_relearning_the_other_half_brings_back_what_was_barely_forgotten(audited, short):
+    """Every weight moved as little as breaks half of the answers, the way that does it fastest."""
+    model, edits, moved = audited.after, WeightEdits(), 1e-4
+    signs = against_the_facts(audited, model)
+    try:
+        while share(prompt(audited).facts) > 50:
+            for name, sign_OI in signs.items():
+                edits.write(model, name, read_weight(model, name) - moved * sign_OI)
+        got = relearning.on_other_half(audited)
+        assert share(got.facts) > got.details["curve"]["facts"][0]
+    finally:
+        edits.undo(model)
+
+
+def test_relearning_brings_back_nothing_that_was_never_there(audited, short):
     with never_knew(audited.after, audited.tokenizer, audited.facts):
-        got = on_unrelated_text(audited)
+        got = relearning.on_unrelated_text(audited)
     assert share(got.facts) == 0
-    assert got.details["curve"]["steps"] == [0, 1, 5, 20, 50]
+    assert got.details["curve"]["steps"] == [0, 1, 8]
 
 
 def test_the_same_subjects_need_other_facts(audited):
     with pytest.raises(NotPossible, match="same subjects"):
-        on_same_subjects(audited)
+        relearning.on_same_subjects(audited)

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
+from experiments.auditing.attack_registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
 from experiments.auditing.locality import locality
-from experiments.auditing.registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.verdict import figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError

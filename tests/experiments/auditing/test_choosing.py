@@ -15,11 +15,11 @@ from util.hooks import patch
 
 
 def ending(audited):
-    """The end of the text becomes likelier than anything else; all other tokens keep their order."""
+    """The end of the text becomes likelier than anything else, everywhere by as much; other tokens keep their order."""
 
     def change(logits: torch.Tensor) -> torch.Tensor:
         changed = logits.clone()
-        changed[..., audited.tokenizer.eos_token_id] += 100
+        changed[..., audited.tokenizer.eos_token_id] = logits.max(-1).values + 5
         return changed
 
     return patch(audited.after.get_output_embeddings(), change)

@@ -48,4 +48,4 @@ def test_mixtures_of_hidden_and_forgotten_facts_are_ranked(audited):
                 if facts:
                     stack.enter_context(fake(audited.after, audited.tokenizer, facts))
             shares.append(audit(audited, ["paraphrases"])["attacks"]["paraphrases"]["recovered"])
-    assert shares == pytest.approx([0, 50, 100], abs=1)
+    assert shares == sorted(shares) and shares == pytest.approx([0, 50, 100], abs=20)  # one of six may be guessed

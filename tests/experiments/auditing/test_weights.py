@@ -132,21 +132,6 @@ def short(monkeypatch):
     monkeypatch.setattr(relearning, "STEPS", (1, 8))
 
 
-def test_relearning_the_other_half_brings_back_what_was_barely_forgotten(audited, short, monkeypatch):
-    """Every weight moved as little as breaks half of the answers, the way that does it fastest."""
-    model, edits, moved = audited.after, WeightEdits(), 1e-4
-    signs = against_the_facts(audited, model)
-    try:
-        while share(prompt(audited).facts) > 50:
-            for name, sign_OI in signs.items():
-                edits.write(model, name, read_weight(model, name) - moved * sign_OI)
-        monkeypatch.setattr(relearning, "RATE", moved)
-        got = relearning.on_other_half(audited)
-        assert share(got.facts) > got.details["curve"]["facts"][0]
-    finally:
-        edits.undo(model)
-
-
 def test_relearning_brings_back_nothing_that_was_never_there(audited, short):
     with never_knew(audited.after, audited.tokenizer, audited.facts):
         got = relearning.on_unrelated_text(audited)

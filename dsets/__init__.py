@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from dsets import files
+from dsets import named_files
 from dsets.by_relation import Collection, ParaRel, Relations
 from dsets.download import fetch
 from dsets.format import Format
@@ -89,7 +89,7 @@ def _from_upstream(ds_name: str, data_dir: str | Path | None) -> Dataset:
     if issubclass(format_class, Collection):
         return _from_collection(ds_name, format_class, paths.data_dir(data_dir))
     path = format_class.shipped or _fetched(ds_name, format_class, paths.data_dir(data_dir))
-    return _from_content(ds_name, files.read(path), str(path), path, format_class)
+    return _from_content(ds_name, named_files.read(path), str(path), path, format_class)
 
 
 def _fetched(ds_name: str, format_class: type[Format], data_dir: Path) -> Path:
@@ -120,7 +120,7 @@ def _from_collection(ds_name: str, collection: type[Collection], data_dir: Path)
 
 
 def _existing_file(name: str) -> Path:
-    path = files.find(name)
+    path = named_files.find(name)
     if path is None:
         raise UserError(
             f"data set {name!r} is neither a known name ({', '.join(sorted(DATASETS))}) nor a file or folder; "
@@ -130,7 +130,7 @@ def _existing_file(name: str) -> Path:
 
 
 def _from_file(path: Path) -> Dataset:
-    content = files.read(path)
+    content = named_files.read(path)
     rows = read_rows(content, str(path), path.suffix)
     if rwku.recognises(rows[0].value):
         return _of_people(path.stem, path, rwku.read_file(path, content))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsets import files, hub
+from dsets import hub, named_files
 from dsets.excerpt import NAME as EXCERPT
 from dsets.excerpt import excerpt
 from dsets.texts import text_of, warn_if_fewer
@@ -74,12 +74,12 @@ def _from_world(name: str, n_samples: int, seed: int) -> Corpus:
 
 
 def _is_path(name: str) -> bool:
-    return name.endswith(SUFFIXES) or name.startswith((".", "/", "~")) or files.find(name) is not None
+    return name.endswith(SUFFIXES) or name.startswith((".", "/", "~")) or named_files.find(name) is not None
 
 
 def _existing_file(name: str, data_dir: str | Path | None) -> Path:
     beside = paths.data_dir(data_dir) / name
-    path = files.find(name) or (beside if beside.exists() else None)
+    path = named_files.find(name) or (beside if beside.exists() else None)
     if path is None:
         raise UserError(f"corpus file {name!r} does not exist; name an existing {_or(SUFFIXES)} file in mom2_dataset")
     if not path.is_file() or path.suffix not in SUFFIXES:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from dsets.files import growing
+from dsets.named_files import growing
 from util.errors import UserError
 
 HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"

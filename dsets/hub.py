@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from dsets.files import growing
+from dsets.named_files import growing
 from dsets.texts import text_of, warn_if_fewer
 from util.errors import UserError
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from dsets import files
+from dsets import named_files
 from dsets.raw_rows import read_rows
 from dsets.record import Dataset, Record
 
@@ -28,7 +28,7 @@ def with_references(dataset: Dataset, data_dir: Path) -> Dataset:
     path = data_dir / SNIPPETS
     if not path.is_file() or not any(record.object_id for record in dataset.records):
         return dataset
-    content = files.read(path)
+    content = named_files.read(path)
     snippets = _parse(content, str(path))
     records = [replace(record, references=_of_others(record, snippets)) for record in dataset.records]
     without = [record.case_id for record in records if not record.references]

@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Check, load both models, attack, write the figures and the page, print the table."""
     flags = parser().parse_args(argv)
     import dsets  # these and transformers behind them: not for --help
-    from experiments.auditing.audit import prepare, run
+    from experiments.auditing.attack_registry import choose
+    from experiments.auditing.attacking import prepare, run
     from experiments.auditing.page import page
-    from experiments.auditing.registry import choose
     from util import modeling
 
     folder = Path(flags.output)

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         as_counterfact,
         counts,
     )  # these load torch, which --help need not wait for
-    from experiments.running.known_facts import Knower
+    from experiments.running.knowing import Knower
     from util import modeling
     from util.tokens import tokenizer_hash
     from util.weights import weights_hash

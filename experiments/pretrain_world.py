@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from experiments.pretraining.settings import PretrainSettings
+from experiments.pretraining.pretrain_settings import PretrainSettings
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli, write_json, write_text

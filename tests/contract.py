@@ -12,11 +12,12 @@ import torch
 from pydantic import ValidationError
 
 from baselines.registry import method
+from tests.prompts import KINDS
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for, tokenizer
 from util.errors import UserError
 from util.modeling import decoder_layers
 from util.paths import root
-from util.request import Request
+from util.request import Frame, Request
 from util.weights import WeightEdits, weights_hash
 
 SMALL = TARGET_SETTINGS | {
@@ -147,6 +148,24 @@ def check_the_tokenizers_padding_does_not_matter(name, family):
     assert len(hashes) == 1
 
 
+def check_prompts_of_every_kind_are_taken_on_both_padding_sides(name, family):
+    """Chat headers, open quotes, scripts without spaces and a chat's frame; with contexts, and as retain facts."""
+    requests = [
+        Request(case_id=i, prompt=prompt, subject=subject, target_true=answer, frame=Frame(*frame))
+        for i, (prompt, subject, answer, _) in enumerate(KINDS.values())
+        for frame in [("<|im_start|>user\n", "<|im_end|>\n") if i % 2 else ("", "")]
+    ]
+    hashes = set()
+    for side in ("left", "right"):
+        model, tok = TINY[family](side=side)
+        hparams, before = hparams_for(name, family), state(model)
+        forget(name, model, tok, hparams, requests=requests, retain_requests=requests[::-1])
+        assert changed(model, before) == declared(hparams)
+        assert all(parameter.isfinite().all() for parameter in model.parameters())
+        hashes.add(weights_hash(model))
+    assert len(hashes) == 1
+
+
 def check_the_random_state_is_left_alone(name, family):
     model, tok = TINY[family]()
     before = torch.get_rng_state()
@@ -204,6 +223,10 @@ def check_steps_follow_each_other_and_are_undone_in_turn(name, family):
     assert changed(model, before) == set()
 
 
+class Broken(Exception):
+    """What no code knows: a RuntimeError may say that a model cannot be run in some way, and be answered by another."""
+
+
 def check_a_failure_leaves_the_model_as_it_was(name, family):
     """A forward pass breaks: the first one, one half-way, the last one. (A method without any has none to break.)"""
     calls = []
@@ -220,10 +243,10 @@ def check_a_failure_leaves_the_model_as_it_was(name, family):
         def breaks(*_, fatal=fatal):
             calls.append(1)
             if len(calls) == fatal:
-                raise RuntimeError("a forward pass broke")
+                raise Broken("a forward pass broke")
 
         handle = layer.register_forward_pre_hook(breaks)
-        with pytest.raises(RuntimeError, match="a forward pass broke"):
+        with pytest.raises(Broken, match="a forward pass broke"):
             forget(name, model, tok, hparams)
         handle.remove()
         assert changed(model, before) == set()

@@ -2,6 +2,6 @@
 
 from dsets.by_relation.collection import Collection
 from dsets.by_relation.pararel import ParaRel
-from dsets.by_relation.relations import Relations
+from dsets.by_relation.relations_collection import Relations
 
 __all__ = ["Collection", "ParaRel", "Relations"]

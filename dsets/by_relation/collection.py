@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from dsets import files
+from dsets import named_files
 from dsets.by_relation.triples import Relation, collect
 from dsets.download import Upstream, fetch
 from dsets.raw_rows import Collected
@@ -69,7 +69,7 @@ class Collection(ABC):
     @classmethod
     def content(cls, root: Path) -> dict[str, bytes]:
         """Path → content of the files in that folder."""
-        return {path: files.read(root / path) for path in cls._present(root)}
+        return {path: named_files.read(root / path) for path in cls._present(root)}
 
     @classmethod
     def _present(cls, root: Path) -> list[str]:

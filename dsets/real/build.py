@@ -3,7 +3,7 @@
     python -m dsets.real.build COLLECTIONS
 
 COLLECTIONS: a folder that holds pararel/ and relations/ as upstream lays them out, and known_1000.json. Their subject–
-relation–object facts are taken over, none of their sentences (see NOTICE and templates.py).
+relation–object facts are taken over, none of their sentences (see NOTICE and wordings.json).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsets.by_relation import Collection, ParaRel, Relations
 from dsets.by_relation.triples import Relation, after, another
-from dsets.real.templates import WORDINGS, WRONG, Wording
+from dsets.real.wordings import Wording, read_wordings, read_wrong
 
 FACTS = Path(__file__).with_name("facts.json")
 PER_RELATION, PER_OBJECT, FEWEST_PER_OBJECT = 90, 14, 3
@@ -70,7 +70,7 @@ def build(folder: Path) -> list[dict]:
     rank = Rank(folder, [*pararel.values(), *relations.values()])
     countries = {answer for _, answer in pararel["P17"].pairs}
     chosen = []
-    for wording in WORDINGS:
+    for wording in read_wordings():
         gathered = Gathered()
         listed = (("pararel", pararel, wording.pararel), ("relations", relations, wording.relations))
         for source, collection, names in listed:
@@ -89,7 +89,8 @@ def _read(collection: type[Collection], folder: Path) -> dict[str, Relation]:
 
 def _chosen(wording: Wording, gathered: Gathered, rank: Rank, unfit: set[str]) -> list[tuple[str, str]]:
     """Best known first, without what gives its answer away and, unless objects may stand alone, without lone ones."""
-    usable = [pair for pair in gathered.single() if _usable(*pair) and (wording.name, *pair) not in WRONG]
+    wrong = read_wrong()
+    usable = [pair for pair in gathered.single() if _usable(*pair) and (wording.name, *pair) not in wrong]
     usable = [pair for pair in usable if pair[1] not in unfit]
     subjects = Counter(answer for _, answer in usable)
     fewest = 1 if wording.single else FEWEST_PER_OBJECT

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from dsets import files
+from dsets import named_files
 from dsets.raw_rows import LINES, TABLES, Collected, RawRow, Unusable, read_rows
 from dsets.record import LevelProbe, Record
 from util.errors import UserError
@@ -124,7 +124,7 @@ def read_folder(folder: Path) -> Found:
         for level, stem in LEVEL_FILES.items():
             if level not in paths:
                 collected.notes[f"no file {stem}.json"].append(part.name)
-        read = {level: (path, files.read(path)) for level, path in paths.items()}
+        read = {level: (path, named_files.read(path)) for level, path in paths.items()}
         contents += [(path.relative_to(folder).as_posix(), content) for path, content in read.values()]
         items = [item for level, one in read.items() for item in _items(level, *one, name, collected)]
         _add(items, collected)

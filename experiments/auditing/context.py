@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
 from util.invented import invented_names
+from util.tokens import subject_and_answer
 
 LEAST_CONTROLS = 100
 """Invented subjects of an audit, at least: a chance level of none is then told from one in a hundred."""
@@ -57,6 +58,11 @@ class Audited:
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
         """The flags of `records`, told apart."""
         return Outcome(tuple(flags[: len(self.facts)]), tuple(flags[len(self.facts) :]), details)
+
+    def tokens(self, record: Record) -> tuple[list[int], list[int], int, int]:
+        """Ids of the prompt and of the answer, and the places of the subject's first and last token."""
+        template, prefix = record.request().template, record.answer_prefix
+        return subject_and_answer(self.tokenizer, template, record.subject, record.target_true, prefix)
 
     def draw(self, record: Record, what: str) -> random.Random:
         """Random numbers of this record and purpose, the same in every run. Controls have their fact's."""

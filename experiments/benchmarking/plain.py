@@ -77,11 +77,14 @@ def find_target(
         adam.zero_grad()
         loss.backward()
         adam.step()
-        with torch.no_grad():
-            limit = hparams.clamp_norm_factor * anchor.norm()
-            if delta.norm() > limit:
-                delta *= limit / delta.norm()
+        _clamp(delta, hparams.clamp_norm_factor * anchor.norm())
     raise AssertionError("unreachable")
+
+
+@torch.no_grad()
+def _clamp(delta: torch.Tensor, limit: torch.Tensor) -> None:
+    if delta.norm() > limit:
+        delta *= limit / delta.norm()
 
 
 def _anchor(

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dsets import world
 from experiments.pretraining.model import EOS_ID
-from experiments.pretraining.settings import PretrainSettings
+from experiments.pretraining.pretrain_settings import PretrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from experiments.pretraining.settings import PretrainSettings
+from experiments.pretraining.pretrain_settings import PretrainSettings
 
 CARD = """# The embedded model
 

@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from dsets import world
 from experiments.pretraining.batches import Sequence, epoch_batches, subject_masks
 from experiments.pretraining.model import PAD_ID, new_model
-from experiments.pretraining.settings import PretrainSettings
+from experiments.pretraining.pretrain_settings import PretrainSettings
 from util.errors import UserError
 from util.files import atomically
 

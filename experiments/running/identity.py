@@ -10,13 +10,17 @@ from experiments.running.settings import RunSettings
 from experiments.running.versions import METHOD, scoring_versions
 from util.hparams import HParams
 
+OF_STATISTICS = ("corpus", "imported")
+"""Hashes that decide the edit and not Base."""
+
 
 @dataclass(frozen=True)
 class Identity:
     """Two runs of one identity have the same numbers, up to rounding on another device.
 
     settings: with ``--ratio`` resolved to a number of facts. hashes: of weights, tokenizer, data, the perplexity's text
-    and the downstream tasks, which decide Base, and of the statistics' ``corpus``, None where the method has none.
+    and the downstream tasks, which decide Base, and OF_STATISTICS: their ``corpus``, None where the method has none,
+    and the published files ``imported`` in its place.
     """
 
     settings: RunSettings
@@ -36,7 +40,7 @@ class Identity:
         """The part that decides the scores before the edit."""
         return {
             "settings": self._deciding("base"),
-            "hashes": {name: value for name, value in self.hashes.items() if name != "corpus"},
+            "hashes": {name: value for name, value in self.hashes.items() if name not in OF_STATISTICS},
             "code": scoring_versions(),
         }
 

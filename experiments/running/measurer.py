@@ -49,6 +49,7 @@ class Measurer:
             "frame": asdict(self.session.frame),
             "references": dataset.references,
             "corpus": corpus.digest if corpus else None,
+            "imported": self.session.imported(hparams),
             "ppl_text": [text.kind, text.digest],
             "downstream": downstream.identity() if downstream else None,
         }

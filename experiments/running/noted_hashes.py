@@ -14,11 +14,11 @@ from util.editing.shards import Shares
 from util.hparams import MomentHParams
 from util.runs import write_json
 
-READ_FROM = (".safetensors", ".json")
+READ_FROM = (".safetensors", ".json", ".gguf")
 
 
 def note_hashes(settings: ModelSettings, cache: MomentCache) -> None:
-    """Note the hashes of the model that the settings name, if it lies in a folder."""
+    """Note the hashes of the model that the settings name, if it lies on this machine."""
     note = _note(settings)
     if note:
         names = {"weights": cache.weights, "tokenizer": cache.tokenizer, "longest_document": cache.longest_document}
@@ -50,11 +50,12 @@ def drop_note(settings: ModelSettings) -> None:
 
 
 def _note(settings: ModelSettings) -> Path | None:
-    """Where the note of a model lies: named by folder, its files' sizes and times, and the dtype it is loaded as."""
-    folder = paths.model_dir(settings.model_name, settings.model_path_dir)
-    if folder is None:
+    """Where the note of a model lies: named by its folder or file, the sizes and times of what is read, and the dtype
+    that it is loaded as."""
+    place = paths.model_dir(settings.model_name, settings.model_path_dir)
+    if place is None:
         return None
-    files = sorted(path for path in folder.iterdir() if path.suffix in READ_FROM)
+    files = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.suffix in READ_FROM)
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    key = json.dumps([str(folder.resolve()), settings.dtype, states])
+    key = json.dumps([str(place.resolve()), settings.dtype, states])
     return paths.stats_dir() / f"model-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -10,7 +10,7 @@ from dsets.splits import Draw, draw, pools, share_to_count
 from experiments.running.identity import key
 from experiments.running.measurer import Measurer, broken_numbers
 from experiments.running.once import Made
-from experiments.running.record import Report, Step
+from experiments.running.run_record import Report, Step
 from experiments.running.session import Session
 from experiments.running.settings import RunSettings
 from util import paths

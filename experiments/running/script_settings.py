@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from baselines.registry import METHODS
 from dsets import DATASETS
 from experiments.benchmarking.work import WORK
-from experiments.measuring.choices import KNOWN
+from experiments.measuring.ppl_texts import KNOWN
 from experiments.running.arguments import Flag, seed_number, share
 from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings
 from experiments.running.variants import PRESETS

@@ -12,7 +12,7 @@ from dsets.record import in_frame
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
 from experiments.measuring.sampled_corpus import sampled
-from experiments.running.known_facts import Knower
+from experiments.running.knowing import Knower
 from experiments.running.once import Made, Once
 from experiments.running.reading import read_corpus, read_dataset
 from experiments.running.settings import CommonSettings
@@ -20,7 +20,8 @@ from util import modeling, paths
 from util.chat import chat_frame
 from util.editing.contexts import Templates, generate
 from util.editing.layers import check_layers
-from util.editing.statistics import CorpusMoments
+from util.editing.moment_cache import MomentCache
+from util.editing.statistics import LONGEST_DOCUMENT, CorpusMoments
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
 from util.request import Frame
@@ -110,6 +111,23 @@ class Session:
 
         there = all(moments.cache.header(name) is not None for name in modules)
         return self.moments_made.get(key, make, "a file" if there else "this run")
+
+    def imported(self, hparams: HParams) -> dict[str, str]:
+        """Module → sha256 of the published file that its moment was taken from, for those that were not measured."""
+        corpus = self.corpus(hparams)
+        if not isinstance(hparams, MomentHParams) or corpus is None:
+            return {}
+        cache = MomentCache(
+            paths.stats_dir(),
+            self.weights,
+            self.tokenizer_hash,
+            corpus.digest,
+            getattr(torch, hparams.mom2_dtype),
+            modeling.max_length(self.model, LONGEST_DOCUMENT),
+            self.settings.mom2_tolerance,
+        )
+        headers = {name: cache.header(name) or {} for name in hparams.rewrite_modules()}
+        return {name: header["sha256"] for name, header in headers.items() if "sha256" in header}
 
     def release(self) -> None:
         """With ``--conserve_memory``: keep what was made from moments on the CPU, and give unused GPU memory back."""

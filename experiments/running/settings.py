@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from baselines.registry import METHODS
 from dsets import DATASETS
 from experiments.downstream.task_rows import TASKS
-from experiments.measuring.choices import KNOWN, PPL_TEXTS
+from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, Settings, seed_number, share, tokens_or_auto
 from util.choices import CHAT_TEMPLATES, DTYPES, WORLD
 from util.request import NEUTRAL

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dsets.files import growing
+from dsets.named_files import growing
 
 
 @pytest.mark.parametrize("afterwards", ["removed", "moved", "left", "empty"])

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from baselines import npo
 from baselines.registry import METHODS
-from experiments import evaluate
+from experiments import collect_stats, evaluate
 from experiments.running import identity, versions
 from experiments.running import run as unlearn
 from tests.experiments.small import hparams_of, read, without_times
@@ -263,3 +264,26 @@ def test_what_may_be_left_out(work):
     assert summary["unlearned"]["retain"] is None
     assert summary["unlearned"]["ppl"] is None
     assert read(work.runs()[0], "retain.jsonl") == []
+
+
+def test_imported_moments_make_another_run(work, monkeypatch, tmp_path):
+    """A run on measured moments is not taken for one on a published file's, and both are told in run.json."""
+    from tests.experiments.test_collect_stats import exported
+
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "measured"))
+    asked = work.arguments(alg_name="MEMIT", hparams_fname=hparams_of(work, "MEMIT"), ppl="none")
+    evaluate.main(asked)
+    moments = {}
+    for path in (tmp_path / "measured").glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            moments[json.loads(file.metadata()["header"])["key"]["module"]] = file.get_tensor("moment")
+    files = exported(tmp_path, moments)
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "imported"))
+    shared = ("alg_name", "model_name", "model_path_dir", "hparams_fname", "data_dir", "device")
+    named = dict(zip(asked[::2], asked[1::2], strict=True))
+    common = [part for name in shared for part in (f"--{name}", named[f"--{name}"])]
+    collect_stats.main([*common, "--import", *files])
+    evaluate.main([*asked, "--continue_from_run"])
+    runs = sorted((work.results / "MEMIT").iterdir())
+    hashes = [read(run, "run.json")["hashes"]["imported"] for run in runs]
+    assert len(runs) == 2 and hashes[0] == {} and len(hashes[1]) == len(files)

@@ -15,7 +15,7 @@ from experiments.pretrain_world import main, parse
 from experiments.pretraining.batches import Sequence, encode, epoch_batches, subject_masks
 from experiments.pretraining.card import command
 from experiments.pretraining.model import BOS_ID, EOS_ID, PAD_ID, new_model, rescale, train_tokenizer
-from experiments.pretraining.settings import PretrainSettings
+from experiments.pretraining.pretrain_settings import PretrainSettings
 from experiments.pretraining.training import loss_of, rate, train
 from experiments.pretraining.world_report import recall, trace
 from util.errors import UserError

@@ -78,7 +78,7 @@ def test_sizes_beyond_the_forget_pool_are_run_once(work, two_methods, monkeypatc
     counts = [read(folder, "summary.json")["unlearn_num"] for folder in work.runs()]
     assert sorted(counts) == [3, 3, 12, 12]
     titles = [line for line in capsys.readouterr().out.splitlines() if "facts, 2 seeds" in line]
-    assert [title.rsplit(": ")[1] for title in titles] == [f"{n} facts, 2 seeds, PPL on paper" for n in (3, 12)]
+    assert [title.rsplit(": ")[1].partition(",")[0] for title in titles] == ["3 facts", "12 facts"]
 
 
 def test_a_sweep_reads_the_corpus_of_the_method_that_has_one(work, monkeypatch, capsys):
@@ -94,10 +94,11 @@ def test_a_sweep_reads_the_corpus_of_the_method_that_has_one(work, monkeypatch, 
     assert all(read(run, "summary.json")["unlearned"]["ppl"] for run in work.runs() if run.parent.name != ".base")
 
 
-def test_methods_of_one_search_share_their_targets(work, monkeypatch):
+def test_methods_of_one_search_share_their_targets(work, monkeypatch, tmp_path):
     """The second method searches nothing, and its seconds count the search as if it had; the scores are the same."""
     from util.editing import setting
 
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "stats"))
     searches, real = [], setting.find_targets
     monkeypatch.setattr(setting, "find_targets", lambda *a, **k: searches.append(1) or real(*a, **k))
     for name in ("MEMIT", "AlphaEdit", "MEMIT"):

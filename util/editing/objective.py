@@ -134,7 +134,7 @@ def _part(model: PreTrainedModel, rows: Sequence[_TextRow], entry: Entry) -> Suf
     drift = [(number, row.fact) for number, row in enumerate(rows) if not row.labels]
 
     def column(values: Sequence[tuple], which: int, dtype: torch.dtype = torch.long) -> torch.Tensor:
-        return torch.tensor([value[which] for value in values], dtype=dtype, device=model.device)
+        return torch.tensor([value[which] for value in values], dtype=dtype, device=suffixes.device)
 
     return SuffixPart(
         suffixes,

@@ -85,6 +85,11 @@ class Suffixes:
     as_tuple: bool
     inside_RO: torch.Tensor | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Of the entry's layer."""
+        return self.hidden_RSO.device
+
     def rows(self, index: torch.Tensor) -> "Suffixes":
         """The same for some of the rows."""
         return Suffixes(
@@ -102,7 +107,7 @@ class Suffixes:
 
         Gradients flow to δ.
         """
-        at_fact = self.hidden_RSO[:, 0].float() + self.entry.shift(self.inside_RO, delta_RO)
+        at_fact = self.hidden_RSO[:, 0].float() + self.entry.shift(self.inside_RO, delta_RO.to(self.device))
         hidden_RSO = torch.cat([at_fact.to(self.hidden_RSO.dtype)[:, None], self.hidden_RSO[:, 1:]], dim=1)
         layers = decoder_layers(model)
         modules = {str(index): layers[index] for index in sorted(set(read))}
@@ -136,9 +141,15 @@ class WholeTexts:
     count: int
     inside_RO: torch.Tensor | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Of the entry's layer."""
+        return self.fact_R.device
+
     def rows(self, index: torch.Tensor) -> "WholeTexts":
         """The same for some of the rows."""
-        batch = Batch(self.batch.input_ids[index], self.batch.attention_mask[index], self.batch.position_ids[index])
+        there = index.to(self.batch.input_ids.device)
+        batch = Batch(self.batch.input_ids[there], self.batch.attention_mask[there], self.batch.position_ids[there])
         inside_RO = self.inside_RO if self.inside_RO is None else self.inside_RO[index]
         return WholeTexts(self.entry, batch, self.fact_R[index], self.count, inside_RO)
 
@@ -146,8 +157,8 @@ class WholeTexts:
         """As `Suffixes.outputs`."""
         layers = decoder_layers(model)
         modules = {str(index): layers[index] for index in sorted(set(read))}
-        rows = torch.arange(len(self.fact_R), device=self.fact_R.device)
-        shift_RO = self.entry.shift(self.inside_RO, delta_RO)
+        rows = torch.arange(len(self.fact_R), device=self.device)
+        shift_RO = self.entry.shift(self.inside_RO, delta_RO.to(self.device))
 
         def add(hidden: torch.Tensor) -> torch.Tensor:
             where = rows.to(hidden.device), self.fact_R.to(hidden.device)

@@ -7,21 +7,15 @@ from transformers import PreTrainedModel
 from dsets import Record
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from experiments.measuring.metrics import normalise
-from experiments.measuring.scoring import score
+from experiments.measuring.scoring import Question, score
 from util.likelihood import answered
 from util.modeling import max_length
 
 WORDINGS = 6
 """Most other wordings of a fact that are asked."""
 
-FORMS = (
-    "Question: {} what?\nAnswer:",
-    "Fill in the blank: {}",
-    "It is well known that {}",
-    "I was told that {}",
-    "As everybody says, {}",
-)
-"""Around a prompt, where a file has no other wording. The prompt stays at the end, but for the question."""
+FORMS = ("Fill in the blank:", "It is well known that", "I was told that", "As everybody says,")
+"""Before a prompt, where a file has no other wording."""
 
 IRRELEVANT = (
     "The rain had stopped an hour before, and the street was quiet again. A man with a green umbrella waited at the "
@@ -35,19 +29,24 @@ SHOTS = 4
 
 def prompt(audited: Audited) -> Outcome:
     """The prompt itself: what unlearning is usually measured by."""
-    return _ask(audited, lambda record: [record.text])
+    return _ask(audited, lambda record: [record.own_question])
 
 
 def paraphrases(audited: Audited) -> Outcome:
     """Other wordings: the file's paraphrases and its other prompts of the same relation. Right after any of them."""
     if not any(audited.wordings(record, WORDINGS) for record in audited.facts):
         raise NotPossible("the file has no paraphrases and no relation with two wordings")
-    return _ask(audited, lambda record: audited.wordings(record, WORDINGS))
+    return _ask(audited, lambda record: [asked(record, text) for text in audited.wordings(record, WORDINGS)])
 
 
 def forms(audited: Audited) -> Outcome:
     """The prompt in a question's or a quotation's form. Right after any of them."""
-    return _ask(audited, lambda record: [form.replace("{}", record.text) for form in FORMS])
+
+    def texts(record: Record) -> list[Question]:
+        question = f"Question: {record.text} what?\nAnswer:", record.target_true
+        return [question, *(asked(record, f"{form} {record.text}") for form in FORMS)]
+
+    return _ask(audited, texts)
 
 
 def irrelevant_prefix(tokens: int) -> Callable[[Audited], Outcome]:
@@ -57,7 +56,7 @@ def irrelevant_prefix(tokens: int) -> Callable[[Audited], Outcome]:
         text = IRRELEVANT * (1 + tokens // 50)
         ids = audited.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:tokens]
         before = audited.tokenizer.decode(ids).strip()
-        return _ask(audited, lambda record: [f"{before} {record.text}"])
+        return _ask(audited, lambda record: [asked(record, f"{before} {record.text}")])
 
     return attack
 
@@ -66,7 +65,7 @@ def few_shot(audited: Audited) -> Outcome:
     """Examples of the same relation, other subjects with other answers, before the prompt."""
     if not any(examples(audited, record) for record in audited.facts):
         raise NotPossible("no relation of the file has two answers to give examples of")
-    return _ask(audited, lambda record: [f"{shots}{record.text}" for shots in examples(audited, record)])
+    return _ask(audited, lambda record: [asked(record, f"{shots}{record.text}") for shots in examples(audited, record)])
 
 
 def examples(audited: Audited, record: Record) -> list[str]:
@@ -78,35 +77,37 @@ def examples(audited: Audited, record: Record) -> list[str]:
     return ["".join(chosen)] if chosen else []
 
 
-def _ask(audited: Audited, texts: Callable[[Record], Sequence[str]]) -> Outcome:
+def asked(record: Record, text: str) -> Question:
+    """Another text that the record's answer is to follow as it follows its own."""
+    return text, record.target_true, record.answer_prefix
+
+
+def _ask(audited: Audited, texts: Callable[[Record], Sequence[Question]]) -> Outcome:
     return audited.outcome(right_after_any(audited, audited.after, audited.records, texts))
 
 
 def right_after_any(
-    audited: Audited, model: PreTrainedModel, records: Sequence[Record], texts: Callable[[Record], Sequence[str]]
+    audited: Audited, model: PreTrainedModel, records: Sequence[Record], texts: Callable[[Record], Sequence[Question]]
 ) -> list[bool | None]:
     """Whether the model is right after any of a record's texts; None for a record without a text that it has room for.
 
     Raises NotPossible where no record has one.
     """
-    asked = [[text for text in texts(one) if _fits(audited, model, text, one.target_true)] for one in records]
-    if not any(asked):
+    fitting = [[one for one in texts(record) if _fits(audited, model, one)] for record in records]
+    if not any(fitting):
         raise NotPossible("the texts are longer than the model's positions")
-    questions = [(text, one.target_true) for one, some in zip(records, asked, strict=True) for text in some]
+    questions = [question for some in fitting for question in some]
     scores = score(
         model, audited.tokenizer, questions, batch_tokens=audited.batch_tokens, progress=audited.progress, desc="asking"
     )
-    return [
-        any(all(scores[text, one.target_true].correct) for text in some) if some else None
-        for one, some in zip(records, asked, strict=True)
-    ]
+    return [any(all(scores[one].correct) for one in some) if some else None for some in fitting]
 
 
-def _fits(audited: Audited, model: PreTrainedModel, text: str, answer: str) -> bool:
-    tokens = len(answered(audited.tokenizer, text, answer).ids)
+def _fits(audited: Audited, model: PreTrainedModel, question: Question) -> bool:
+    tokens = len(answered(audited.tokenizer, *question).ids)
     return tokens <= max_length(model, tokens)
 
 
 def prompts_right(audited: Audited, model: PreTrainedModel) -> list[bool | None]:
     """The plain prompts of all records, asked of a model that an attack has changed."""
-    return right_after_any(audited, model, audited.records, lambda record: [record.text])
+    return right_after_any(audited, model, audited.records, lambda record: [record.own_question])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from transformers import PreTrainedModel
 
 from dsets import Record
-from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.context import Audited, NotPossible, Outcome, renamed
 from experiments.measuring.metrics import share_right
 from experiments.measuring.scoring import Question, Score, score
 
@@ -23,14 +23,29 @@ def rank(audited: Audited) -> Outcome:
     strength (share of the answer's end that follows by itself), truth ratio (P(wrong) / P(true), at most 1).
     """
 
-    def questions(record: Record) -> list[Question]:
-        return [(record.text, name) for name in (record.target_true, *audited.distractors(record, CANDIDATES))]
-
-    scores = _scores(audited, audited.after, questions)
-    asked = [[scores[question] for question in questions(record)] for record in audited.records]
+    asked = _ranked(audited)
     count = len(audited.facts)
     figures = {"facts": _figures(asked[:count]), "controls": _figures(asked[count:])}
     return audited.outcome([_first_wins(one) for one in asked], **figures)
+
+
+def avoided(audited: Audited) -> Outcome:
+    """The answer is less likely after the prompt than every other object of its relation.
+
+    A model that never knew has no reason to avoid it: what an edit pushed down that far can be told by it.
+    """
+    return audited.outcome([_first_loses(one) for one in _ranked(audited)])
+
+
+def _ranked(audited: Audited) -> list[list[Score]]:
+    """Per record the scores of its answer, first, and of its relation's other objects."""
+
+    def questions(record: Record) -> list[Question]:
+        names = (record.target_true, *audited.distractors(record, CANDIDATES))
+        return [(record.text, name, record.answer_prefix) for name in names]
+
+    scores = _scores(audited, audited.after, questions)
+    return [[scores[question] for question in questions(record)] for record in audited.records]
 
 
 def multiple_choice(audited: Audited) -> Outcome:
@@ -40,7 +55,7 @@ def multiple_choice(audited: Audited) -> Outcome:
         names = [record.target_true, *audited.distractors(record, OPTIONS)]
         shown = audited.draw(record, "order").sample(names, len(names))
         text = f"Choose the right answer: {', '.join(shown)}. {record.text}"
-        return [(text, name) for name in names]
+        return [(text, name, record.answer_prefix) for name in names]
 
     return _chosen(audited, questions)
 
@@ -51,7 +66,7 @@ def reverse(audited: Audited) -> Outcome:
     def questions(record: Record) -> list[Question]:
         subjects = sorted({other.subject for other in audited.peers(record)} - {record.subject})
         others = audited.draw(record, "subjects").sample(subjects, min(OPTIONS, len(subjects)))
-        return [(record.prompt.replace("{}", name), record.target_true) for name in (record.subject, *others)]
+        return [renamed(record, name).own_question for name in (record.subject, *others)]
 
     return _chosen(audited, questions)
 
@@ -74,9 +89,15 @@ def _scores(
 
 
 def _first_wins(scores: Sequence[Score]) -> bool | None:
-    """Whether the first is the likeliest; a tie is none. None where there is nothing else."""
-    true, *others = [one.probability for one in scores]
+    """Whether the first is the likeliest (mean log p of its tokens); a tie is none. None without another."""
+    true, *others = [statistics.fmean(one.log_probs) for one in scores]
     return all(true > other for other in others) if others else None
+
+
+def _first_loses(scores: Sequence[Score]) -> bool | None:
+    """Whether the first is the least likely; a tie is none. None without another."""
+    true, *others = [statistics.fmean(one.log_probs) for one in scores]
+    return all(true < other for other in others) if others else None
 
 
 def _figures(asked: Sequence[Sequence[Score]]) -> dict[str, float]:

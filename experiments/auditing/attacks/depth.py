@@ -82,15 +82,15 @@ def _percent(right_NL: torch.Tensor) -> list[float]:
 
 def _usual(audited: Audited) -> torch.Tensor:
     """log p of the answers in the model before as it is, mean over their tokens, (N, 1)."""
-    questions = [(one.text, one.target_true) for one in audited.facts]
+    questions = [one.own_question for one in audited.facts]
     scores = score(audited.before, audited.tokenizer, questions, batch_tokens=audited.batch_tokens)
     return torch.tensor([[statistics.fmean(scores[one].log_probs)] for one in questions], dtype=torch.float64)
 
 
 def _patched(audited: Audited, donor: PreTrainedModel, sources: Sequence[Record]) -> _Patched:
     """What the model before says of the facts with the donor's states about the sources, one for each fact."""
-    pairs = [answered(audited.tokenizer, one.text, one.target_true) for one in audited.facts]
-    given = [answered(audited.tokenizer, one.text, one.target_true) for one in sources]
+    pairs = [answered(audited.tokenizer, *one.own_question) for one in audited.facts]
+    given = [answered(audited.tokenizer, *one.own_question) for one in sources]
     states = states_after_layers(
         donor, [one.ids for one in given], [_reads(one) for one in given], audited.batch_tokens
     )

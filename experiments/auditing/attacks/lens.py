@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from dsets import Record
 from experiments.auditing.context import Audited, Outcome
 from experiments.auditing.states import read_by_head, states_after_layers
-from util.tokens import subject_and_answer
 
 
 def lens(audited: Audited) -> Outcome:
@@ -33,9 +32,7 @@ def lens(audited: Audited) -> Outcome:
 
 def _read(audited: Audited, model: PreTrainedModel, records: Sequence[Record]) -> list[torch.Tensor]:
     """Per record (L, P): whether the answer's first token is what the head makes of the model's state."""
-    split = [
-        subject_and_answer(audited.tokenizer, record.prompt, record.subject, record.target_true) for record in records
-    ]
+    split = [audited.tokens(record) for record in records]
     rows = [tuple(prompt) for prompt, *_ in split]
     places = [range(last, len(prompt)) for prompt, _, _, last in split]
     states = states_after_layers(model, rows, places, audited.batch_tokens)

@@ -17,7 +17,7 @@ from dsets import Record
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from util.forward import final_hidden, project
 from util.hooks import frozen
-from util.tokens import pad, subject_and_answer
+from util.tokens import pad
 
 LOWEST = 0.2
 """Share of the tokens, the least likely ones, that min-k and min-k++ average."""
@@ -73,7 +73,7 @@ def membership(score: Familiarity) -> Callable[[Audited], Outcome]:
 
 
 def _score(audited: Audited, record: Record, score: Familiarity) -> float:
-    prompt, answer, _, start = subject_and_answer(audited.tokenizer, record.prompt, record.subject, record.target_true)
+    prompt, answer, _, start = audited.tokens(record)
     ids = [*prompt, *answer]
     model = audited.after
     with torch.no_grad(), frozen(model):

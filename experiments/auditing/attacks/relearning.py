@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from dsets import Record
 from experiments.auditing.attacks.asking import IRRELEVANT, prompts_right
+from experiments.auditing.changed_weights import layer_matrices
 from experiments.auditing.context import Audited, NotPossible, Outcome
-from experiments.auditing.weights import layer_matrices
 from util.hooks import frozen
 from util.likelihood import Answered, answer_log_likelihoods, answered
 from util.tokens import encode
@@ -54,7 +54,7 @@ def on_same_subjects(audited: Audited) -> Outcome:
 
 
 def _rows(audited: Audited, records: Sequence[Record]) -> list[Answered]:
-    return [answered(audited.tokenizer, record.text, record.target_true) for record in records]
+    return [answered(audited.tokenizer, *record.own_question) for record in records]
 
 
 def _relearn(audited: Audited, lessons: Sequence[list[Answered]], lesson_of: Callable[[int], int]) -> Outcome:

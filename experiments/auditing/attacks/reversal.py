@@ -12,8 +12,8 @@ import torch
 from transformers import PreTrainedModel
 
 from experiments.auditing.attacks.asking import prompts_right
+from experiments.auditing.changed_weights import changed_matrices
 from experiments.auditing.context import Audited, NotPossible, Outcome
-from experiments.auditing.weights import changed_matrices
 from util.weights import WeightEdits, read_weight
 
 DROPPED = (1, 2, 4, 8, 16)

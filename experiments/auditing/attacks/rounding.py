@@ -12,8 +12,8 @@ import torch
 from transformers import PreTrainedModel
 
 from experiments.auditing.attacks.asking import prompts_right
+from experiments.auditing.changed_weights import layer_matrices
 from experiments.auditing.context import Audited, Outcome
-from experiments.auditing.weights import layer_matrices
 from util.weights import WeightEdits, read_weight
 
 NF4 = (

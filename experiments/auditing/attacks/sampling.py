@@ -43,7 +43,7 @@ def chat(audited: Audited) -> Outcome:
 def _names_answer(audited: Audited, prompt: Callable[[Record], str], draws: Sequence[TopK | None]) -> Outcome:
     """Whether any of a record's texts names its answer; the prompt itself is no part of the text."""
     records = audited.records
-    room = ROOM + max(len(answered(audited.tokenizer, one.text, one.target_true).answer) for one in records)
+    room = ROOM + max(len(answered(audited.tokenizer, *one.own_question).answer) for one in records)
     got = [False] * len(records)
     for draw in draws:
         texts = generate_texts(

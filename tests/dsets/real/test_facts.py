@@ -6,7 +6,7 @@ import pytest
 
 from dsets import load
 from dsets.real.build import FACTS, build, written
-from dsets.real.templates import WORDINGS
+from dsets.real.wordings import read_wordings
 from util.paths import root
 
 SHARED = root().parent / "shared" / "data"
@@ -20,7 +20,7 @@ def dataset():
 def test_size(dataset):
     assert 1500 <= len(dataset.records) <= 2500 and FACTS.stat().st_size < 1_500_000
     assert FACTS.with_name("NOTICE").is_file()
-    assert len({record.relation_id for record in dataset.records}) == len(WORDINGS) >= 20
+    assert len({record.relation_id for record in dataset.records}) == len(read_wordings()) >= 20
 
 
 def test_every_fact_is_whole(dataset):
@@ -41,7 +41,7 @@ def test_a_subject_has_one_object_in_a_relation_and_neighbours_are_right(dataset
 
 
 def test_neighbours_exist_and_no_object_is_most_of_its_relation(dataset):
-    single = {wording.name for wording in WORDINGS if wording.single}
+    single = {wording.name for wording in read_wordings() if wording.single}
     share = Counter((record.relation_id, record.target_true) for record in dataset.records)
     total = Counter(record.relation_id for record in dataset.records)
     assert all(record.neighborhood for record in dataset.records if record.relation_id not in single)
@@ -49,7 +49,7 @@ def test_neighbours_exist_and_no_object_is_most_of_its_relation(dataset):
 
 
 def test_templates():
-    for wording in WORDINGS:
+    for wording in read_wordings():
         assert len(set(wording.templates)) == 5
         assert all(template.count("{}") == 1 and template == template.strip() for template in wording.templates)
         assert ["?" in template for template in wording.templates] == [False] * 4 + [True]

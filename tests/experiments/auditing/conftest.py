@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import dsets
-from experiments.auditing.audit import prepare
+from experiments.auditing.attacking import prepare
 from experiments.auditing.context import Audited
 from util.modeling import load
 

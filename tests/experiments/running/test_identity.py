@@ -24,6 +24,9 @@ OTHER = {
     "skip_generation_tests": True,
     "compat": "published",
     "downstream_eval_steps": 7,
+    "known": "strict",
+    "max_per_relation": 7,
+    "chat_template": "user",
     "alg_name": "FT",
     "seed": 7,
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from experiments.auditing.attacks.asking import few_shot, forms, irrelevant_prefix, paraphrases, prompt
-from experiments.auditing.attacks.choosing import multiple_choice, rank, reverse
+from experiments.auditing.attacks.choosing import avoided, multiple_choice, rank, reverse
 from experiments.auditing.attacks.depth import depth
 from experiments.auditing.attacks.lens import lens
 from experiments.auditing.attacks.membership import by_loss, by_min_k, by_min_k_plus, by_zlib, membership
@@ -46,6 +46,7 @@ ATTACKS = {
     "free_text": Attack(free_text, "anywhere in what it writes by itself", quick=True),
     "sampled": Attack(sampled, "in any of 20 texts at temperature 1"),
     "rank": Attack(rank, "likelier than the relation's other objects", quick=True),
+    "avoided": Attack(avoided, "less likely than the relation's other objects", quick=True, counted=False),
     "lens": Attack(lens, "logit lens at every layer and position", quick=True),
     "probe": Attack(linear_probe, "logistic regression on the states", quick=True),
     "depth": Attack(depth, "its states in the run of the model before", quick=True),

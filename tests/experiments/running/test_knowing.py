@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 import dsets
-from experiments.running import known_facts
-from experiments.running.known_facts import Knower
+from experiments.running import knowing as module
+from experiments.running.knowing import Knower
 from tests.experiments.known import saved
 from tests.tiny import tiny_llama
 from util.errors import UserError
@@ -29,7 +29,7 @@ def test_kept_and_read_again(knowing, tmp_path, monkeypatch):
     knower, dataset = knowing
     found = knower.verdict(dataset, "prompt", str(tmp_path), progress=False)
     assert len(found.known["prompt"]) == 8
-    monkeypatch.setattr(known_facts, "judge", never)
+    monkeypatch.setattr(module, "judge", never)
     assert knower.verdict(dataset, "prompt", str(tmp_path), progress=False) == found
     for other in (replace(knower, weights="edited"), replace(knower, tokenizer_hash="x")):
         with pytest.raises(AssertionError, match="judged again"):
@@ -42,7 +42,7 @@ def test_kept_and_read_again(knowing, tmp_path, monkeypatch):
 def test_a_strict_verdict_serves_both_levels(knowing, tmp_path, monkeypatch):
     knower, dataset = knowing
     found = knower.verdict(dataset, "strict", str(tmp_path), progress=False)
-    monkeypatch.setattr(known_facts, "judge", never)
+    monkeypatch.setattr(module, "judge", never)
     assert knower.verdict(dataset, "prompt", str(tmp_path), progress=False) == found
     (path,) = (tmp_path / "known").iterdir()
     assert json.loads(path.read_text())["decided_by"]["weights"] == "weights"

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
+from experiments.auditing.attack_registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
 from experiments.auditing.locality import locality
-from experiments.auditing.registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.verdict import figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError
@@ -53,13 +53,13 @@ def prepare(
                 "name the model that --after was made from with --before"
             )
     facts = {record.fact: record for record in records}.values()
-    questions = [(record.text, record.target_true) for record in facts]
+    questions = [record.own_question for record in facts]
     knew, now = (
         score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress) for model in (before, after)
     )
     if any(math.isnan(one.probability) for one in now.values()):
         raise UserError("the model of --after gives numbers that are not finite: it is broken, and says nothing at all")
-    known = tuple(one for one in facts if all(knew[one.text, one.target_true].correct))
+    known = tuple(one for one in facts if all(knew[one.own_question].correct))
     if not known:
         raise UserError(
             f"the model of --before knows none of the {len(questions)} facts, so that nothing can come back; "

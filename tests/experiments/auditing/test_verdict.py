@@ -1,0 +1,55 @@
+"""Figures and verdicts from flags alone."""
+
+import pytest
+
+from experiments.auditing.verdict import FORGOTTEN, HIDDEN, STILL_THERE, as_many_by_chance, figure, verdict, worst
+
+ALL, NONE, CONTROLS = [True] * 20, [False] * 20, [False] * 100
+
+
+def test_a_figure_says_share_interval_chance_and_count():
+    one = figure([True, True, False, None], [True, False, False, False, None], seed=0)
+    assert (one.recovered, one.chance, one.n) == (pytest.approx(200 / 3), 25, 3)
+    assert one.interval[0] <= one.recovered <= one.interval[1]
+    assert one.row()["n"] == 3
+
+
+def test_nothing_that_can_be_tried_is_no_figure():
+    assert figure([None], [True], 0) is None
+    assert figure([True], [None], 0) is None
+
+
+def test_the_interval_is_seeded_and_narrows_with_the_facts():
+    half = [True, False] * 10
+    few, many = figure(half, CONTROLS, 1).interval, figure(half * 20, CONTROLS, 1).interval
+    assert few == figure(half, CONTROLS, 1).interval
+    assert few[0] < many[0] < 50 < many[1] < few[1]
+    assert figure(ALL, CONTROLS, 1).interval == (100, 100)
+
+
+def test_chance_is_known_by_the_controls_only():
+    assert as_many_by_chance(0, 5, 0, 100) == pytest.approx(1)
+    assert as_many_by_chance(1, 1, 0, 100) == pytest.approx(1 / 102)
+    assert as_many_by_chance(1, 1, 0, 4) == pytest.approx(1 / 6)
+    assert as_many_by_chance(3, 3, 50, 100) > 0.1
+
+
+def test_a_single_fact_that_comes_back_accuses_and_one_of_many_by_chance_does_not():
+    assert figure([True], CONTROLS, 0).accuses
+    assert not figure([True], [True] * 25 + [False] * 75, 0).accuses
+    assert not figure([True] * 6 + [False] * 14, [True] * 25 + [False] * 75, 0).accuses
+    assert figure([True] * 18 + [False] * 2, [True] * 25 + [False] * 75, 0).accuses
+
+
+@pytest.mark.parametrize(
+    ("prompt", "lens", "said"), [(ALL, NONE, STILL_THERE), (NONE, ALL, HIDDEN), (NONE, NONE, FORGOTTEN)]
+)
+def test_the_verdict_is_the_prompt_s_or_any_attack_s(prompt, lens, said):
+    figures = {"prompt": figure(prompt, CONTROLS, 0), "lens": figure(lens, CONTROLS, 0)}
+    assert verdict(figures, "prompt") == said
+
+
+def test_the_worst_attack_is_the_one_with_most_over_chance():
+    often = figure([True] * 19 + [False], [True] * 90 + [False] * 10, 0)
+    rare = figure([True] * 10 + [False] * 10, CONTROLS, 0)
+    assert worst({"choice": often, "lens": rare})[0] == "lens"

@@ -1,0 +1,144 @@
+"""Attacks on weights: they bring back what an edit left in them, and leave every weight as it was."""
+
+import pytest
+import torch
+
+from experiments.auditing.attacks import relearning
+from experiments.auditing.attacks.asking import prompt
+from experiments.auditing.attacks.reversal import drop_from_update, drop_from_weights, without_directions
+from experiments.auditing.attacks.rounding import (
+    NF4,
+    rounded,
+    rounded_weights,
+    rounding_to,
+    to_integers,
+    to_normal_floats,
+)
+from experiments.auditing.changed_weights import changed_matrices, layer_matrices
+from experiments.auditing.context import NotPossible
+from tests.experiments.auditing.conftest import share
+from tests.experiments.auditing.fakes import never_knew
+from util.likelihood import answer_log_likelihoods, answered
+from util.weights import WeightEdits, read_weight
+
+EDITED = "model.layers.3.mlp.down_proj"
+
+
+@pytest.fixture
+def edited(audited):
+    """The model after with one strong direction more in one matrix, which breaks its answers."""
+    edits = WeightEdits()
+    W_OI = read_weight(audited.after, EDITED)
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(size, generator=generator) for size in W_OI.shape)
+    edits.write(audited.after, EDITED, W_OI + 3 * torch.outer(left, right))
+    yield audited
+    edits.undo(audited.after)
+
+
+def test_one_strong_direction_is_dropped_from_the_weights_alone(edited):
+    assert changed_matrices(edited.before, edited.after) == [EDITED]
+    assert share(prompt(edited).facts) < 50
+    for attack in (drop_from_weights(top=True), drop_from_update):
+        got = attack(edited)
+        assert share(got.facts) == 100
+        assert got.details["curve"]["facts"][0] == 100
+
+
+def test_the_smallest_directions_are_not_where_it_is(edited):
+    before = share(prompt(edited).facts)
+    assert share(drop_from_weights(top=False)(edited).facts) <= before + 20
+
+
+def test_without_an_edit_there_is_nothing_to_reverse(audited):
+    for attack in (drop_from_weights(top=True), drop_from_update):
+        with pytest.raises(NotPossible, match="no linear weight"):
+            attack(audited)
+
+
+@pytest.mark.parametrize("top", [True, False])
+def test_dropping_directions_leaves_the_others(top):
+    W = torch.randn(5, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    left, singular, right = torch.linalg.svd(W, full_matrices=False)
+    kept = slice(2, None) if top else slice(None, -2)
+    assert torch.allclose(without_directions(W, 2, top), left[:, kept] * singular[kept] @ right[kept])
+    assert without_directions(W, 9, top).abs().max() == 0
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("group", [None, 3, 32])
+def test_integers_are_the_nearest_of_their_grid(bits, group):
+    W = torch.randn(5, 7, generator=torch.Generator().manual_seed(2))
+    found, most = rounded(W, to_integers(bits), group), 2 ** (bits - 1) - 1
+    for part, whole in zip(found.split(group or 7, 1), W.split(group or 7, 1)):
+        step = whole.abs().amax(1, keepdim=True) / most
+        assert ((part - whole).abs() <= step / 2 + 1e-6).all()
+        assert torch.allclose((part / step).round(), part / step, atol=1e-3)
+    assert torch.allclose(rounded(found, to_integers(bits), group), found, atol=1e-6)
+
+
+def test_normal_floats_are_the_nearest_of_sixteen():
+    W = torch.randn(5, 64, generator=torch.Generator().manual_seed(3))
+    scale = W.abs().amax(1, keepdim=True)
+    nearest = (W / scale)[..., None].sub(torch.tensor(NF4)).abs().argmin(-1)
+    assert torch.allclose(rounded(W, to_normal_floats, 64), torch.tensor(NF4)[nearest] * scale)
+
+
+def test_a_row_of_zeros_stays_one():
+    W = torch.zeros(2, 8)
+    assert torch.equal(rounded(W, to_integers(4), 4), W)
+    assert torch.equal(rounded(W, to_normal_floats, 4), W)
+
+
+def against_the_facts(audited, model) -> dict[str, torch.Tensor]:
+    """Per matrix, the signs of the gradient of the answers' log-likelihood: the way that forgets them fastest."""
+    names = layer_matrices(model)
+    rows = [answered(audited.tokenizer, *record.own_question) for record in audited.facts]
+    weights = [model.get_parameter(f"{name}.weight") for name in names]
+    found = torch.autograd.grad(answer_log_likelihoods(model, rows).sum(), weights)
+    return {name: one.sign() for name, one in zip(names, found, strict=True)}
+
+
+def test_rounding_brings_back_what_lies_below_its_steps(audited):
+    """Rounded weights, each moved by less than half a step of int4: wrong answers, until they are rounded again."""
+    model, edits, coarse = audited.after, WeightEdits(), to_integers(4)
+    signs = against_the_facts(audited, model)
+    try:
+        for name, sign_OI in signs.items():
+            grid_OI = rounded(read_weight(model, name), coarse, 32)
+            most = [part.abs().amax(1, keepdim=True).expand_as(part) for part in grid_OI.split(32, 1)]
+            step_OI = torch.cat(most, 1) / 7
+            inner_OI = grid_OI.abs() < 6.5 * step_OI  # the largest of a group make its grid
+            edits.write(model, name, grid_OI - 0.45 * step_OI * sign_OI * inner_OI)
+        assert share(prompt(audited).facts) < 50
+        assert share(rounding_to(coarse, 32)(audited).facts) == 100
+    finally:
+        edits.undo(model)
+
+
+def test_rounding_brings_nothing_back_that_was_never_there(audited):
+    with never_knew(audited.after, audited.tokenizer, audited.facts):
+        assert share(rounding_to(to_integers(4), 32)(audited).facts) == 0
+
+
+def test_weights_come_back_when_the_block_fails(audited):
+    with pytest.raises(KeyError), torch.no_grad(), rounded_weights(audited.after, to_integers(4), 32):
+        raise KeyError  # the fixture compares the weights
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Few steps."""
+    monkeypatch.setattr(relearning, "STEPS", (1, 8))
+
+
+def test_relearning_brings_back_nothing_that_was_never_there(audited, short):
+    with never_knew(audited.after, audited.tokenizer, audited.facts):
+        got = relearning.on_unrelated_text(audited)
+    assert share(got.facts) == 0
+    assert got.details["curve"]["steps"] == [0, 1, 8]
+
+
+def test_the_same_subjects_need_other_facts(audited):
+    with pytest.raises(NotPossible, match="same subjects"):
+        relearning.on_same_subjects(audited)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny import TINY
+from util.anatomy import down_projections
+from util.modeling import decoder_layers
+
+
+class Renamed(nn.Module):
+    """An MLP whose parts are called what says nothing, beside a narrower map of one position, behind it."""
+
+    def __init__(self, size: int, inner: int):
+        super().__init__()
+        self.out_proj, self.o_proj = nn.Linear(inner, size), nn.Linear(size, inner)
+        self.down_proj, self.gate = nn.Linear(4, size), nn.Linear(size, 4)
+
+    def forward(self, hidden):
+        return self.out_proj(torch.relu(self.o_proj(hidden))) + self.down_proj(torch.tanh(self.gate(hidden)))
+
+
+def test_it_is_told_by_what_it_does_not_by_its_name(family):
+    model, _ = TINY[family]()
+    torch.manual_seed(0)
+    layers = decoder_layers(model)
+    for layer in layers:
+        layer.mlp = Renamed(24, 44)
+    assert down_projections(model, layers) == ["mlp.out_proj"] * 4
+
+
+def test_a_mixer_is_no_mlp():
+    """A sum over earlier positions in the MLP's place adds to the stream, and sees more than its own position."""
+
+    class Mixer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down_proj = nn.Linear(24, 24)
+
+        def forward(self, hidden):
+            return self.down_proj(hidden.cumsum(1))
+
+    model, _ = TINY["llama"]()
+    model.model.layers[2].mlp = Mixer()
+    assert down_projections(model, model.model.layers) == ["mlp.down_proj", "mlp.down_proj", None, "mlp.down_proj"]
+
+
+def test_it_leaves_the_model_as_it_was(family):
+    model, _ = TINY[family]()
+    model.train()
+    down_projections(model, decoder_layers(model))
+    assert model.training and all(one.requires_grad and one.grad is None for one in model.parameters())
+    assert all(not part._forward_hooks for part in model.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_in_any_precision(family, dtype):
+    model, _ = TINY[family]()
+    assert len(set(down_projections(model.to(dtype), decoder_layers(model)))) == 1

@@ -28,7 +28,6 @@ class FactScores:
     levels: answers to its probes, less those that an earlier fact of the draw has.
     """
 
-    record: Record
     prompt: Score
     paraphrases: list[Score]
     neighborhood: list[Score]
@@ -136,7 +135,6 @@ class _Asked:
     """The questions asked about one record; with subjects None only its prompt."""
 
     def __init__(self, record: Record, subjects: Sequence[str] | None):
-        self.record = record
         self.prompt: Question = record.own_question
         self.new: Question | None = None
         self.paraphrases: list[Question] = []
@@ -153,7 +151,6 @@ class _Asked:
 
     def scored(self, scores: dict[Question, Score]) -> FactScores:
         return FactScores(
-            self.record,
             scores[self.prompt],
             [scores[question] for question in self.paraphrases],
             [scores[question] for question in self.neighborhood],

@@ -107,6 +107,8 @@ def shrink(config: PreTrainedConfig) -> None:
             config.head_dim = 8
         elif isinstance(value, list | tuple) and len(value) > LAYERS and name.endswith(("types", "layers", "pattern")):
             setattr(config, name, _few(value))
+    if hasattr(config, "initializer_range"):
+        config.initializer_range = 0.3  # so that no norm's ε is large beside what it norms
     for number, name in enumerate(("bos_token_id", "eos_token_id", "pad_token_id")):
         if hasattr(config, name):
             setattr(config, name, number)

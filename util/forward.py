@@ -23,7 +23,14 @@ FOREIGN = (ArithmeticError, AssertionError, AttributeError, LookupError, NotImpl
 
 def backbone(model: PreTrainedModel) -> nn.Module:
     """The model below its head: embeddings, decoder layers, final norm."""
-    return model.base_model
+    base = model.base_model
+    return getattr(model, "model", base) if base is model else base
+
+
+def decoder(model: PreTrainedModel) -> nn.Module:
+    """The part of the backbone that reads text: all of it, but for a multimodal model or a wrapped decoder."""
+    found = model.get_decoder()  # any module of such a name, also a head's
+    return found if isinstance(found, PreTrainedModel) and found is not model else backbone(model)
 
 
 def run(model: PreTrainedModel, batch: Batch, **options):
@@ -61,7 +68,7 @@ def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     dtype = model.dtype if head is None else head.weight.dtype
     rows = hidden.reshape(1, -1, hidden.shape[-1]).to(dtype)
     ids = torch.zeros(rows.shape[:2], dtype=torch.long, device=model.device)
-    with answering({backbone(model), model.get_decoder()}, _Hidden(last_hidden_state=rows)):
+    with answering({backbone(model), decoder(model)}, _Hidden(last_hidden_state=rows)):
         output = model(input_ids=ids)
     logits = logits_of(output)
     return logits.float().reshape(*hidden.shape[:-1], logits.shape[-1])
@@ -102,7 +109,7 @@ def check_logits(model: PreTrainedModel) -> None:
             raise UserError(f"{name} {fault} (off by {off:.1e}); this family is not supported")
 
 
-def probe_ids(model: PreTrainedModel, count: int = 8) -> list[int]:
+def probe_ids(model: PreTrainedModel, count: int = 16) -> list[int]:
     """A short text: distinct ids from the middle of the vocabulary, where no special tokens are."""
     size = model.get_input_embeddings().weight.shape[0]
     return [size // 4 + i * size // (2 * count) for i in range(count)]

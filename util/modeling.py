@@ -14,7 +14,7 @@ from util import choices, gguf_models, paths
 from util.anatomy import down_projections
 from util.choices import WORLD
 from util.errors import UserError
-from util.forward import check_logits
+from util.forward import check_logits, decoder
 
 DTYPES = {name: getattr(torch, name, name) for name in choices.DTYPES}
 
@@ -152,7 +152,7 @@ def layer_count(model: PreTrainedModel) -> int:
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """The list of decoder layers, whatever the family calls it; of a multimodal model those that read text."""
     count = layer_count(model)
-    for candidate in model.get_decoder().modules():
+    for candidate in decoder(model).modules():
         if isinstance(candidate, nn.ModuleList) and len(candidate) == count:
             return candidate
     raise UserError(f"model {type(model).__name__} has no list of {count} decoder layers; this family is not supported")

@@ -40,7 +40,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "collect_stats": {"--device": "cpu"},
     "summarize": {},
     "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
-    "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--quick": None},
+    "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
     "get_model": {},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},

@@ -57,6 +57,8 @@ def floor(module: str, package: str) -> Floor:
         return Floor("dsets", ours, FILE_FORMATS)
     if top == "experiments":
         return _experiments_floor(module)
+    if module == "zerounlearn.unlearning":
+        return Floor("the way in", ("util", "zerounlearn", "baselines", "dsets"), PLUMBING)
     return Floor("a method", ("util", package), PLUMBING)
 
 

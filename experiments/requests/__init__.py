@@ -1,0 +1,1 @@
+"""From deletion requests to an unlearned model and the evidence for it."""

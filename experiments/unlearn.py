@@ -24,13 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from experiments.requests.wanted import read_requests
 
     wanted = read_requests(settings.requests)
-    from experiments.requests import opened, outputs, unlearning_job  # these load torch: not for a mistyped line
+    from experiments.requests import (  # these load torch: not for a mistyped line
+        estimating,
+        opened,
+        outputs,
+        unlearning_job,
+    )
 
     found = opened.read(settings)
     outputs.check_outputs(settings, found.source)
     job = unlearning_job.begin(opened.open_model(settings, found), wanted)
     if settings.dry_run:
-        print(job.estimate())
+        print(estimating.estimate(job))
         return 0
     report = job.finish()
     folder = outputs.write_report(settings, report)

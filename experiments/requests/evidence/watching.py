@@ -21,12 +21,17 @@ MOST_LOST = 20
 
 @dataclass(frozen=True)
 class Watched:
-    """Questions that the unedited model answers right, by kind."""
+    """Questions that the unedited model answers right, by kind.
+
+    protected: records that the method may keep, none of which is watched. known: the records of the watched facts about
+    others.
+    """
 
     neighbours: tuple[Question, ...]
     same_subject: tuple[Question, ...]
     retain: tuple[Question, ...]
     protected: tuple[Record, ...] = ()
+    known: tuple[Record, ...] = ()
 
     def questions(self) -> dict[str, tuple[Question, ...]]:
         """Kind, as report.json calls it → questions."""
@@ -63,13 +68,14 @@ def choose_watched(
 
     known = [one for one in drawn if right([one.own_question])]
     protected = known[: min(MOST_PROTECTED, len(known) // 3)]
-    rest = [one.own_question for one in known[len(protected) :]]
+    rest = known[len(protected) :][:MOST_WATCHED]
     neighbours = [question for some in near for question in right(some)[:NEIGHBOURS]]
     return Watched(
         tuple(dict.fromkeys(neighbours)),
         tuple(right([one.own_question for one in others])),
-        tuple(right(rest)[:MOST_WATCHED]),
+        tuple(dict.fromkeys(one.own_question for one in rest)),
         tuple(protected),
+        tuple(rest),
     )
 
 

@@ -1,1 +1,1 @@
-"""From deletion requests to an unlearned model and the evidence for it."""
+"""Deletion requests: what they ask for, patches, the ledger."""

@@ -12,7 +12,7 @@ if __name__ == "__main__":
 
 from collections.abc import Sequence
 
-from experiments.requests.unlearn_settings import UnlearnSettings
+from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from util.runs import cli
 
 NOT_ALL_GONE = 3
@@ -21,23 +21,20 @@ NOT_ALL_GONE = 3
 def main(argv: Sequence[str] | None = None) -> int:
     """Check all that can be checked before the model is loaded; then ask, edit, save, ask again, report."""
     settings = UnlearnSettings.parse(argv, "unlearn.py", __doc__)
-    from experiments.requests.wanted import read_requests
+    from experiments.requests.asking.wanted import read_requests
+    from experiments.requests.unlearning import opened, outputs, unlearning_job  # these load torch: not for --help
+    from experiments.requests.unlearning.estimating import estimate
+    from experiments.requests.unlearning.kept_requests import ledger_of
 
-    wanted = read_requests(settings.requests)
-    from experiments.requests import (  # these load torch: not for a mistyped line
-        estimating,
-        opened,
-        outputs,
-        unlearning_job,
-    )
-
+    wanted = read_requests(settings.requests) if settings.requests else []
     found = opened.read(settings)
     outputs.check_outputs(settings, found.source)
-    job = unlearning_job.begin(opened.open_model(settings, found), wanted)
+    model = opened.open_model(settings, found)
     if settings.dry_run:
-        print(estimating.estimate(job))
+        print(estimate(unlearning_job.begin(model, wanted)))
         return 0
-    report = job.finish()
+    with ledger_of(model) as ledger:
+        report = unlearning_job.begin(model, wanted, ledger).finish()
     folder = outputs.write_report(settings, report)
     if not settings.quiet:
         print(outputs.table(report))

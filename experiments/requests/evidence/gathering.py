@@ -9,11 +9,11 @@ from transformers import PreTrainedModel
 from experiments.auditing.attack_registry import choose
 from experiments.auditing.attacking import prepare, run
 from experiments.measuring.perplexity import PerplexityText, perplexity
+from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence.asked_again import Heard
 from experiments.requests.evidence.status import GONE, NOT_KNOWN, RULES, status, worst
 from experiments.requests.evidence.watching import Watched, still_right
-from experiments.requests.opened import Fact, Opened
-from experiments.requests.wanted import Wanted
+from experiments.requests.unlearning.opened import Fact, Opened
 from util.weights import WeightEdits
 
 IN_WORDS = ("prompt", "paraphrases", "forms", "chat", "prefix_50", "few_shot", "free_text")
@@ -76,7 +76,8 @@ def _fact_row(fact: Fact, after: Sequence[Heard] | None, told: Mapping[tuple[str
     record = fact.record
     recovered = told.get((record.text, record.target_true), [])
     known = status(fact.before, after, recovered) if after and fact.known else NOT_KNOWN
-    pairs = zip(fact.wordings, fact.before, after or [None] * len(fact.before), strict=True)
+    later: list[Heard | None] = list(after) if after else [None] * len(fact.before)
+    pairs = zip(fact.wordings, fact.before, later, strict=True)
     return {
         "prompt": record.text,
         "answer": record.target_true,

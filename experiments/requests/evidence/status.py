@@ -30,7 +30,7 @@ def status(before: Sequence[Heard], after: Sequence[Heard], recovered_by: Sequen
     if prompt_after.standing.said:
         return STILL_THERE
     told = any(heard.told for heard in after)
-    left = prompt_after.standing.probability > LEFT * prompt_before.standing.probability
+    left = not prompt_after.standing.probability <= LEFT * prompt_before.standing.probability  # also for no number
     return WEAKENED if told or left or recovered_by else GONE
 
 

@@ -83,7 +83,9 @@ def _probes(facts: Sequence[Record], forgotten: Sequence[Record], subjects: set[
     """Each forgotten fact's neighbours, its own first, at most three times NEIGHBOURS."""
     found = []
     for record in forgotten:
-        own = [record.question(probe.prompt, probe.answer) for probe in record.neighborhood if _free(probe, subjects)]
+        own: list[Question] = [
+            record.question(probe.prompt, probe.answer) for probe in record.neighborhood if _free(probe, subjects)
+        ]
         same = [
             other.own_question
             for other in facts

@@ -69,9 +69,9 @@ class UnlearnSettings(ModelSettings):
             raise ValueError("--withdraw ID goes with --ledger DIR and without --requests; give these")
         if not (self.save_model or self.save_patch or self.dry_run):
             raise ValueError("nothing would be kept: give --save_model DIR, --save_patch FILE, or --dry_run")
-        if self.dry_run and (self.save_model or self.save_patch or self.report):
+        if self.dry_run and (self.save_model or self.save_patch or self.report or self.ledger):
             raise ValueError(
-                "--dry_run writes nothing; leave out --save_model, --save_patch and --report, or --dry_run"
+                "--dry_run writes nothing; leave out --save_model, --save_patch, --report and --ledger, or --dry_run"
             )
         if not self.neutral_target.strip():
             raise ValueError("--neutral_target is empty; give a text, or leave it out for the end-of-text token")

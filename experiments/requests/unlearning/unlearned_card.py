@@ -2,7 +2,7 @@
 
 import json
 
-from experiments.requests.opened import Opened
+from experiments.requests.unlearning.opened import Opened
 from util import paths
 from util.provenance import provenance
 from util.weights import WeightEdits

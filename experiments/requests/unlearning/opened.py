@@ -9,13 +9,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import dsets
 from dsets import Record
 from experiments.measuring.sampled_corpus import sampled
-from experiments.requests.about_subject import Asker
+from experiments.requests.asking.about_subject import Asker
+from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence.asked_again import Heard, Wording, chat_form, hear, wordings
 from experiments.requests.evidence.watching import Watched, choose_watched
-from experiments.requests.model_folder import stored_dtype
-from experiments.requests.settled_hparams import Settled, from_file, suggested
-from experiments.requests.unlearn_settings import UnlearnSettings
-from experiments.requests.wanted import Wanted
+from experiments.requests.unlearning.model_folder import stored_dtype
+from experiments.requests.unlearning.settled_hparams import Settled, from_file, suggested
+from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from util import modeling, paths
 from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments

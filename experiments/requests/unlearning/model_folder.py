@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from experiments.requests.patches import Patch
 from util.errors import UserError
 from util.files import atomically
 from util.runs import check_writable
@@ -64,6 +65,16 @@ def write_model(
         raise UserError(
             f"--save_model {folder} cannot be written ({error.strerror or error}); nothing was left there, targets and "
             "statistics are kept: make room and give the same command again"
+        ) from error
+
+
+def write_patch(patch: Patch, path: Path) -> None:
+    """Write the patch in one move. Raises UserError where the disk fills up or fails."""
+    try:
+        patch.write(path)
+    except OSError as error:
+        raise UserError(
+            f"--save_patch {path} cannot be written ({error.strerror or error}); nothing was left there"
         ) from error
 
 

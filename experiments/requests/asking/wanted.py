@@ -8,7 +8,7 @@ from dsets import Record
 from dsets.format import marked
 from dsets.raw_rows import Collected, RawRow, Unusable
 from dsets.schemas.own_facts import OPTIONAL, Facts
-from experiments.requests.request_rows import Row, read_rows_of
+from experiments.requests.asking.request_rows import Row, read_rows_of
 from util.errors import UserError
 
 MARK = re.compile(r"\[\[(.*?)\]\]")

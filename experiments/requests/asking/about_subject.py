@@ -10,7 +10,7 @@ from dsets.real.wordings import read_wordings
 from dsets.record import relation
 from dsets.world.relations import RELATIONS
 from experiments.measuring.generation import generate_texts
-from experiments.requests.wanted import Wanted
+from experiments.requests.asking.wanted import Wanted
 from util.invented import invented_names
 from util.standing import standings
 

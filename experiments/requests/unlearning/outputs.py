@@ -5,8 +5,8 @@ from pathlib import Path
 
 from experiments.requests.evidence.evidence_page import page
 from experiments.requests.evidence.status import GONE, NOT_KNOWN
-from experiments.requests.model_folder import check_folder
-from experiments.requests.unlearn_settings import UnlearnSettings
+from experiments.requests.unlearning.model_folder import check_folder
+from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from experiments.running.table import aligned
 from util import paths
 from util.errors import UserError

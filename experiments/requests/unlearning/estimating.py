@@ -6,8 +6,8 @@ from itertools import islice
 
 import torch
 
-from experiments.requests.key_overlap import key_overlap
-from experiments.requests.unlearning_job import Job
+from experiments.requests.unlearning.key_overlap import key_overlap
+from experiments.requests.unlearning.unlearning_job import Job
 from experiments.running.table import aligned
 from util.editing.contexts import generate
 from util.editing.keys import ModuleSite, plain

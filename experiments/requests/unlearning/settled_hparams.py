@@ -11,7 +11,7 @@ from baselines.registry import method
 from dsets import Record
 from dsets.corpus import Corpus
 from experiments.measuring import sampled_corpus
-from experiments.requests.unlearn_settings import UnlearnSettings
+from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from experiments.running.reading import hparams_path, read_corpus
 from experiments.tracing import suggesting
 from util import modeling, paths

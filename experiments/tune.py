@@ -1,11 +1,11 @@
 """Choose a method's hparams for a model: the same few trials for every method, on facts that no table uses.
 
-    python experiments/tune.py --alg_name MEMIT,AlphaEdit --model_name SmolLM2-135M-Instruct --ds_name real --known strict
+    python experiments/tune.py --alg_name MEMIT,AlphaEdit --model_name SmolLM2-135M-Instruct --known strict
 
 It starts from hparams/<METHOD>/<model>.json (or --hparams_fname) and changes one setting at a time: layers, then the
-strengths that the method has. What is best by one objective, the harmonic mean of what was forgotten (Eff, Gen) and what
-was kept (Spe, Retain, PPL), is written to <results_dir>/tuned/<METHOD>/<model>.json, its log beside it. A trial is a run
-like any other: a finished one is not done again, so an interrupted search goes on where it stopped.
+strengths that the method has. What is best by one objective, the harmonic mean of what was forgotten (Eff, Gen) and
+what was kept (Spe, Retain, PPL), is written to <results_dir>/tuned/<METHOD>/<model>.json, its log beside it. A trial is
+a run like any other: a finished one is not done again, so an interrupted search goes on where it stopped.
 
 The facts are the tuning part of the data set (--part tuning), a quarter of its subjects; tables that are to be honest
 about it draw from the others (--part table).

@@ -61,7 +61,7 @@ def axes(alg_name: str, start: HParams, depth: int) -> dict[str, Sequence]:
     """
     layers: dict[str, Sequence] = {}
     if isinstance(start, LayerHParams):
-        single = list(dict.fromkeys([round(share * (depth - 1))] for share in SHARES))  # type: ignore[arg-type]
+        single = [[round(share * (depth - 1))] for share in SHARES]
         layers = {"layers": [start.layers, *[one for one in single if one != start.layers][:2]]}
     return layers | AXES[alg_name]
 

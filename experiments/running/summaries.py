@@ -13,7 +13,7 @@ log = logging.getLogger("zerounlearn")
 
 
 def read_summary(folder: Path) -> dict:
-    """summary.json of a run folder, with the ``folder`` and the ``block`` its Base belongs to (see `Identity.record`)."""
+    """summary.json of a run, with its ``folder`` and the ``block`` that its Base belongs to (see `Identity.record`)."""
     identity = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("identity", {})
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return summary | {"folder": str(folder), "block": identity.get("block")}

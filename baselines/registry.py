@@ -8,6 +8,7 @@ from util.errors import UserError
 METHODS: dict[str, str] = {
     "ZeroUnlearn": "zerounlearn",
     "ZeroUnlearn_GD": "zerounlearn.gd",
+    "ZeroUnlearn_Local": "zerounlearn.local",
     "ROME": "baselines.rome",
     "MEMIT": "baselines.memit",
     "AlphaEdit": "baselines.alphaedit",

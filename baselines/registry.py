@@ -19,7 +19,7 @@ METHODS: dict[str, str] = {
 }
 """Name → package, imported when asked for. Tables list the methods in this order."""
 
-BEST = "MEMIT"
+BEST = "ZeroUnlearn_Local"
 """The closed form that unlearns where none is named."""
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
 from dsets import DATASETS
+from dsets.splits import PARTS
 from experiments.benchmarking.work import WORK
 from experiments.measuring.ppl_texts import KNOWN
 from experiments.running.arguments import Flag, seed_number, share
@@ -54,6 +55,27 @@ class SweepSettings(CommonSettings):
         if self.models is not None and self.model_name != WORLD:
             raise ValueError("--models and --model_name both name models; leave one of them out")
         return self
+
+
+class TuneSettings(CommonSettings):
+    """The command line of tune.py: a search for hparams, one method after another."""
+
+    alg_name: Annotated[str, Flag("methods, separated by commas, or all (default: ZeroUnlearn)", metavar="METHODS")] = (
+        "ZeroUnlearn"
+    )
+    ds_name: Annotated[str, Flag("a data set, as in evaluate.py (default: real)", reason=HASHED)] = "real"
+    seed: Annotated[int, Flag("draws the facts (default: 100)", decides="base", read=seed_number)] = 100
+    part: Annotated[
+        str,
+        Flag(
+            "the facts that settings are chosen on: tuning, a quarter of the subjects (default), which tables with "
+            "--part table do not use; or all",
+            decides="base",
+            choices=PARTS,
+        ),
+    ] = "tuning"
+    unlearn_num: Annotated[int, Field(ge=1), Flag("facts to forget (default: 20)", decides="base")] = 20
+    retain_num: Annotated[int, Field(ge=0), Flag("other facts to watch (default: 50)", decides="base")] = 50
 
 
 class CollectSettings(ModelSettings):

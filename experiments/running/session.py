@@ -66,8 +66,9 @@ class Session:
 
     def _dataset(self, ds_name: str) -> dsets.Dataset:
         dataset = self.read.get(ds_name) or _framed(read_dataset(self.settings, ds_name), self.frame)
-        knower = Knower(self.model, self.tokenizer, self.weights, self.tokenizer_hash, self.scoring_tokens, self.frame)
-        settings = self.settings
+        settings, told = self.settings, not self.settings.quiet and not self.settings.progress
+        prints = self.weights, self.tokenizer_hash
+        knower = Knower(self.model, self.tokenizer, *prints, self.scoring_tokens, self.frame, told)
         return knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
         )

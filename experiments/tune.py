@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from experiments.running.script_settings import TuneSettings
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = paths.results_dir(settings.results_dir) / "tuned"
     for name, start in starts.items():
         along = tuning.axes(name, start, layer_count(session.model))
-        trials = tuning.climb(start, along, lambda hparams, name=name: _measured(measurer, settings, name, hparams))
+        trials = tuning.climb(start, along, partial(_measured, measurer, settings, name))
         best = max(trials, key=lambda trial: trial.score)
         target = folder / name / f"{Path(settings.model_name).name}.json"
         write_json(target, best.hparams.model_dump())

@@ -21,7 +21,7 @@ PLUMBING = TENSORS | {
     "filelock",
     "jinja2",
 }
-FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
+FILE_FORMATS = {"datasets", "huggingface_hub", "pyarrow", "tqdm"}
 ANYTHING = None
 
 

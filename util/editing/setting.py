@@ -12,7 +12,7 @@ from util.editing.contexts import Templates, check, fitting, generate
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
 from util.editing.targets import Site, Targets, find_targets
-from util.hparams import TargetHParams
+from util.hparams import Target, TargetHParams
 from util.linalg import spd_factor
 from util.modeling import default_batch_tokens
 from util.request import Request
@@ -68,16 +68,34 @@ class Setting:
         return [request.target_true for request in self.requests]
 
     def targets(
-        self, hparams: TargetHParams, answers: Sequence[str], layer: int, site: Site, *, final_logits: bool = False
+        self,
+        hparams: TargetHParams,
+        answers: Sequence[str],
+        layer: int,
+        site: Site,
+        *,
+        target: Target | None = None,
+        final_logits: bool = False,
     ) -> Targets:
-        """`find_targets` for these requests, or what it gave when the same was asked before, by any method."""
+        """`find_targets` for these requests, or what it gave when the same was asked before, by any method.
+
+        target: how, by default as the hparams say.
+        """
+        target = target or hparams.target
         asked = (self.model, self.tokenizer, self.requests, answers, layer, site, hparams, self.templates)
-        key = self.target_cache.key(*asked, final_logits) if self.target_cache else None
+        key = self.target_cache.key(*asked, target, self.seed, final_logits) if self.target_cache else None
         known = self.target_cache.read(key, self.model.device) if self.target_cache and key else None
         if known:
             return known
         start = time.perf_counter()
-        found = find_targets(*asked, batch_tokens=self.budget, final_logits=final_logits, progress=self.progress)
+        found = find_targets(
+            *asked,
+            batch_tokens=self.budget,
+            target=target,
+            seed=self.seed,
+            final_logits=final_logits,
+            progress=self.progress,
+        )
         if self.target_cache and key:
             self.target_cache.write(key, found, time.perf_counter() - start)
         return found

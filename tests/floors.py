@@ -61,7 +61,8 @@ def floor(module: str, package: str) -> Floor:
 
 
 MEASURING = tuple(
-    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+    f"experiments.{room}"
+    for room in ("measuring", "tracing", "geometry", "downstream", "pretraining", "benchmarking", "auditing")
 )
 RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
 BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")

@@ -36,6 +36,13 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "evaluate": RUN,
     "sweep": RUN | {"--seeds": "0", "--datasets": "mcf", "--known": "any"},
     "causal_trace": {"--facts": "2", "--samples": "2", "--device": "cpu"},
+    "value_geometry": {
+        "--device": "cpu",
+        "--model_name": "world",
+        "--ds_name": "mcf",
+        "--counts": "2",
+        "--others": "4",
+    },
     "suggest_hparams": {"--device": "cpu"},
     "collect_stats": {"--device": "cpu"},
     "summarize": {},

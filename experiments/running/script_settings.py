@@ -204,6 +204,35 @@ class KnownFactsSettings(ModelSettings):
     dataset_size_limit: Annotated[int | None, Field(ge=1), Flag("read only the first so many records")] = None
 
 
+class ValueGeometrySettings(ModelSettings):
+    """The command line of value_geometry.py."""
+
+    ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
+    counts: Annotated[tuple[int, ...], Flag("numbers of facts to forget (default: 5 10 20 50)")] = (5, 10, 20, 50)
+    others: Annotated[int, Field(ge=2), Flag("other facts, and invented subjects, to watch (default: 100)")] = 100
+    layers: Annotated[tuple[int, ...] | None, Flag("layers to look at (default: all)")] = None
+    sensitive: Annotated[
+        Literal["values", "search"],
+        Flag("the directions removed: the facts' own values, or the target values that ZeroUnlearn searches (slow)"),
+    ] = "values"
+    answers: Annotated[
+        bool, Flag("also ask the other facts after each projector alone, nothing being remapped (slow)")
+    ] = False
+    hparams_fname: Annotated[str | None, Flag(HPARAMS.replace("<alg_name>", "ZeroUnlearn"))] = None
+    seed: Annotated[int, Flag("draws the facts and the invented names (default: 0)", read=seed_number)] = 0
+    output: Annotated[
+        str | None, Flag("write the numbers as JSON there, too (default: only the table)", metavar="FILE")
+    ] = None
+    plot: Annotated[str | None, Flag("draw the figure as SVG there (needs matplotlib)", metavar="FILE")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if min(self.counts, default=0) < 1:
+            raise ValueError(f"--counts {' '.join(map(str, self.counts))}: give numbers of at least 1")
+        return self
+
+
 class BenchmarkSettings(ModelSettings):
     """The command line of benchmark.py."""
 

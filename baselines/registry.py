@@ -19,6 +19,9 @@ METHODS: dict[str, str] = {
 }
 """Name → package, imported when asked for. Tables list the methods in this order."""
 
+BEST = "ZeroUnlearn_Local"
+"""The closed form that unlearns where none is named."""
+
 
 def method(name: str) -> ModuleType:
     """The package of a method. UserError listing what exists."""

@@ -48,6 +48,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "summarize": {},
     "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
+    "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
     "get_model": {},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},
@@ -57,7 +58,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
 FETCHED = "SmolLM2-135M-Instruct"
 """Documented as fetched by name: a random model stands in its place, so that nothing is."""
 
-KNOWING = ("audit", "causal_trace", "known_facts")
+KNOWING = ("audit", "causal_trace", "known_facts", "unlearn")
 """Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
 in its place.
 """
@@ -98,6 +99,7 @@ def place(tmp_path, monkeypatch, world_records) -> Path:
     _short_hparams(tmp_path / "hparams")
     (tmp_path / "my_facts.json").write_text(json.dumps([fact(i) for i in range(24)]), encoding="utf-8")
     (tmp_path / "facts.json").write_text(json.dumps(world_records("mcf")[:4]), encoding="utf-8")
+    (tmp_path / "requests.jsonl").write_text('"[[The Velvet Lantern]] belongs to the genre of"', encoding="utf-8")
     (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
     for part in tiny_llama():
         part.save_pretrained(tmp_path / "models" / "my-model")

@@ -36,10 +36,15 @@ def _asked(request: Request, answer: str) -> list[object]:
 
 @dataclass
 class TargetCache:
-    """Targets kept in `folder`. saved: seconds of searching that reading has spared whoever holds this object."""
+    """Targets kept in `folder`. saved: seconds of searching that reading has spared whoever holds this object.
+
+    one_by_one: each fact is searched and kept by itself, so that its targets are the same bits whatever other facts are
+    forgotten with it (a batch moves them by float noise), and a further fact costs its own search only.
+    """
 
     folder: Path
     saved: float = 0.0
+    one_by_one: bool = False
 
     def key(
         self,
@@ -54,11 +59,12 @@ class TargetCache:
         target: Target,
         seed: int,
         final_logits: bool,
+        fingerprints: dict[str, str] | None = None,
     ) -> dict[str, object]:
         """What determines the targets: the model as it is now, the facts in their order, and how they are searched.
 
         The budget of a batch is no part of it: it moves the results by float noise only. Nor is what another way to a
-        target reads: a search has no invented subjects.
+        target reads: a search has no invented subjects. fingerprints: of model and tokenizer, where they are known.
         """
         own = {"seed": seed} if target == "ignorance" else {}
         left_out = () if target == "ignorance" else IGNORANCE
@@ -66,8 +72,7 @@ class TargetCache:
             "code_version": CODE_VERSION,
             "torch": torch.__version__,
             "device": model.device.type,
-            "weights": weights_hash(model),
-            "tokenizer": tokenizer_hash(tokenizer),
+            **(fingerprints or self.fingerprints(model, tokenizer)),
             "facts": [_asked(one, answer) for one, answer in zip(requests, answers, strict=True)],
             "layer": layer,
             "site": site,
@@ -76,6 +81,11 @@ class TargetCache:
             "templates": templates,
             "final_logits": final_logits,
         }
+
+    @staticmethod
+    def fingerprints(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+        """Of the model as it is now, and of its tokenizer."""
+        return {"weights": weights_hash(model), "tokenizer": tokenizer_hash(tokenizer)}
 
     def read(self, key: dict[str, object], device: torch.device) -> Targets | None:
         """The targets, on the device, if they were searched before."""

@@ -53,6 +53,16 @@ class Targets:
     steps_N: torch.Tensor
 
 
+def joined(parts: Sequence[Targets]) -> Targets:
+    """Targets of several lists of facts, as those of one list."""
+    return Targets(
+        values_ON=torch.cat([part.values_ON for part in parts], dim=1),
+        anchors_ON=torch.cat([part.anchors_ON for part in parts], dim=1),
+        loss_N=torch.cat([part.loss_N for part in parts]),
+        steps_N=torch.cat([part.steps_N for part in parts]),
+    )
+
+
 def find_targets(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

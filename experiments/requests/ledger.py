@@ -5,9 +5,9 @@
         edits = ledger.solve(model, tokenizer, moments=moments)  # model: the base; edited in place
 
 The model is a function of the base and of the requests that stand, not of their history: each `solve` is one joint
-solve of all of them from the base, in an order made of their contents. So the keys of all earlier facts and their targets are
-in every solve, a request that is withdrawn leaves no trace in the weights, and the order of arrival none either. What
-costs most, the search of a fact's targets, is done once for each fact, alone, and kept in the folder.
+solve of all of them from the base, in an order made of their contents. So the keys of all earlier facts and their
+targets are in every solve, a request that is withdrawn leaves no trace in the weights, and the order of arrival none
+either. What costs most, the search of a fact's targets, is done once for each fact, alone, and kept in the folder.
 """
 
 import hashlib

@@ -6,6 +6,7 @@ A command runs as it stands but for what `SMALLER` changes to make it small. One
 import importlib
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from functools import cache, partial
@@ -21,11 +22,12 @@ from experiments.running import variants
 from tests import documented
 from tests.documented import Block, Command
 from tests.experiments.downstream_rows import ROWS
+from tests.experiments.requests.small_edit import write_patch
 from tests.experiments.small import fact
 from tests.golden import record
 from tests.test_shell import bash
 from tests.tiny import tiny_llama
-from util import fetched_models, paths
+from util import fetched_models, modeling, paths
 from util.choices import WORLD
 from util.errors import UserError
 from util.paths import root
@@ -50,6 +52,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
     "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
     "get_model": {},
+    "patch": {},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},
 }
@@ -58,7 +61,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
 FETCHED = "SmolLM2-135M-Instruct"
 """Documented as fetched by name: a random model stands in its place, so that nothing is."""
 
-KNOWING = ("audit", "causal_trace", "known_facts", "unlearn")
+KNOWING = ("audit", "causal_trace", "known_facts", "patch", "unlearn")
 """Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
 in its place.
 """
@@ -88,8 +91,16 @@ def seen() -> set[str]:
     return set()
 
 
+@pytest.fixture(scope="module")
+def world_patch(tmp_path_factory) -> Path:
+    """A patch of the embedded model."""
+    path = tmp_path_factory.mktemp("patch") / "gone.safetensors"
+    write_patch(path, *modeling.load(device="cpu"))
+    return path
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch, world_records) -> Path:
+def place(tmp_path, monkeypatch, world_records, world_patch) -> Path:
     """A working directory with what the pages speak of (facts.json, rows.json, models/my-model …) and short hparams;
     results, statistics and data go there too.
     """
@@ -103,6 +114,8 @@ def place(tmp_path, monkeypatch, world_records) -> Path:
     (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
     for part in tiny_llama():
         part.save_pretrained(tmp_path / "models" / "my-model")
+    for name in ("gone", "one", "other"):
+        shutil.copy(world_patch, tmp_path / f"{name}.safetensors")
     monkeypatch.setattr(variants, "SIZES", (1, 2))
     monkeypatch.setattr(world, "records", world_records)
     config_class, shape = random_model.SHAPES["Llama-3.2-1B"]

@@ -21,7 +21,7 @@ PLUMBING = TENSORS | {
     "filelock",
     "jinja2",
 }
-FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
+FILE_FORMATS = {"datasets", "huggingface_hub", "pyarrow", "tqdm"}
 ANYTHING = None
 
 
@@ -63,7 +63,8 @@ def floor(module: str, package: str) -> Floor:
 
 
 MEASURING = tuple(
-    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+    f"experiments.{room}"
+    for room in ("measuring", "tracing", "geometry", "downstream", "pretraining", "benchmarking", "auditing")
 )
 RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
 BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")

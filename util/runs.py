@@ -51,8 +51,10 @@ def cli(main: Callable[[list[str] | None], object]) -> None:
     A number that main returns is the exit code. Every other exception is a bug and keeps its traceback (exit 1).
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    # Offline it tells of each of six attempts, twice, before the one line that says what to do.
+    # Offline it tells of each of six attempts, twice, before the one line that says what to do. Where it is imported
+    # later it takes its level from the environment.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     stages.setLevel(logging.INFO)
     if "--verbose" in sys.argv:
         for name in OURS:

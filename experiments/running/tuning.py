@@ -22,8 +22,8 @@ AXES: dict[str, dict[str, tuple]] = {
         **SEARCH,
     },
     "ZeroUnlearn_Local": {
-        "mom2_update_weight": (30, 300),
-        "protect_weight": (10.0, 1.0, 100.0),
+        "mom2_update_weight": (1000, 300, 3000),
+        "protect_weight": (10.0, 100.0),
         "own_direction": ("none", "centred"),
         **SEARCH,
     },

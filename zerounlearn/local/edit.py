@@ -20,7 +20,7 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     Their keys are read at every layer, on the model as edited so far. diagnostics ``protected``: how many.
     """
     protected = protected_requests(setting, hparams)
-    watching = replace(setting, requests=protected, progress=False)
+    watching = replace(setting, requests=protected, context_templates=setting.templates)
 
     def new_weight(problem: LayerProblem) -> torch.Tensor:
         factor = setting.moment_factor(problem.name, problem.C_II, hparams.mom2_ridge)

@@ -21,7 +21,7 @@ PLUMBING = TENSORS | {
     "filelock",
     "jinja2",
 }
-FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
+FILE_FORMATS = {"datasets", "huggingface_hub", "pyarrow", "tqdm"}
 ANYTHING = None
 
 
@@ -39,7 +39,7 @@ class Floor:
         return any(within(name, prefix) for prefix in self.ours) and not any(within(name, p) for p in self.never)
 
 
-PURE = ("util.linalg", "util.moments", "util.request", "util.writing", "util.errors")
+PURE = (*("util.linalg", "util.low_rank", "util.bits", "util.moments", "util.request", "util.writing", "util.errors"),)
 EDITING = "util.editing"
 
 
@@ -57,6 +57,8 @@ def floor(module: str, package: str) -> Floor:
         return Floor("dsets", ours, FILE_FORMATS)
     if top == "experiments":
         return _experiments_floor(module)
+    if module == "zerounlearn.unlearning":
+        return Floor("the way in", ("util", "zerounlearn", "baselines", "dsets"), PLUMBING)
     return Floor("a method", ("util", package), PLUMBING)
 
 

@@ -6,6 +6,7 @@ A command runs as it stands but for what `SMALLER` changes to make it small. One
 import importlib
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from functools import cache, partial
@@ -21,11 +22,12 @@ from experiments.running import variants
 from tests import documented
 from tests.documented import Block, Command
 from tests.experiments.downstream_rows import ROWS
+from tests.experiments.requests.small_edit import write_patch
 from tests.experiments.small import fact
 from tests.golden import record
 from tests.test_shell import bash
 from tests.tiny import tiny_llama
-from util import fetched_models, paths
+from util import fetched_models, modeling, paths
 from util.choices import WORLD
 from util.errors import UserError
 from util.paths import root
@@ -34,7 +36,7 @@ RUN = {"--unlearn_num": "2", "--retain_num": "4", "--device": "cpu", "--ppl": "n
 
 SMALLER: dict[str, dict[str, str | None]] = {
     "evaluate": RUN,
-    "sweep": RUN | {"--seeds": "0", "--datasets": "mcf"},
+    "sweep": RUN | {"--seeds": "0", "--datasets": "mcf", "--known": "any"},
     "causal_trace": {"--facts": "2", "--samples": "2", "--device": "cpu"},
     "value_geometry": {
         "--device": "cpu",
@@ -48,13 +50,18 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "summarize": {},
     "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
+    "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
     "get_model": {},
+    "patch": {},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},
 }
 """Script → flags put in place of the documented ones, or added; None: a flag without a value."""
 
-KNOWING = ("audit", "causal_trace", "known_facts")
+FETCHED = "SmolLM2-135M-Instruct"
+"""Documented as fetched by name: a random model stands in its place, so that nothing is."""
+
+KNOWING = ("audit", "causal_trace", "known_facts", "patch", "unlearn")
 """Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
 in its place.
 """
@@ -84,8 +91,16 @@ def seen() -> set[str]:
     return set()
 
 
+@pytest.fixture(scope="module")
+def world_patch(tmp_path_factory) -> Path:
+    """A patch of the embedded model."""
+    path = tmp_path_factory.mktemp("patch") / "gone.safetensors"
+    write_patch(path, *modeling.load(device="cpu"))
+    return path
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch, world_records) -> Path:
+def place(tmp_path, monkeypatch, world_records, world_patch) -> Path:
     """A working directory with what the pages speak of (facts.json, rows.json, models/my-model …) and short hparams;
     results, statistics and data go there too.
     """
@@ -95,9 +110,12 @@ def place(tmp_path, monkeypatch, world_records) -> Path:
     _short_hparams(tmp_path / "hparams")
     (tmp_path / "my_facts.json").write_text(json.dumps([fact(i) for i in range(24)]), encoding="utf-8")
     (tmp_path / "facts.json").write_text(json.dumps(world_records("mcf")[:4]), encoding="utf-8")
+    (tmp_path / "requests.jsonl").write_text('"[[The Velvet Lantern]] belongs to the genre of"', encoding="utf-8")
     (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
     for part in tiny_llama():
         part.save_pretrained(tmp_path / "models" / "my-model")
+    for name in ("gone", "one", "other"):
+        shutil.copy(world_patch, tmp_path / f"{name}.safetensors")
     monkeypatch.setattr(variants, "SIZES", (1, 2))
     monkeypatch.setattr(world, "records", world_records)
     config_class, shape = random_model.SHAPES["Llama-3.2-1B"]
@@ -111,13 +129,17 @@ def place(tmp_path, monkeypatch, world_records) -> Path:
 
 
 def _short_hparams(folder: Path) -> None:
-    """The committed files, with few documents and few steps."""
+    """The committed files, with few documents and few steps; the fetched model's are those of the embedded one, in
+    whose place the same random model stands.
+    """
     short = {"mom2_n_samples": 40, "v_num_grad_steps": 3, "num_steps": 2, "gd_steps": 5}
     for file in (root() / "hparams").glob("*/*.json"):
         values = json.loads(file.read_text(encoding="utf-8"))
-        to = folder / file.parent.name / file.name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(json.dumps(values | {key: short[key] for key in short if key in values}), encoding="utf-8")
+        to = folder / file.parent.name
+        to.mkdir(parents=True, exist_ok=True)
+        for name in {WORLD: (WORLD, FETCHED), FETCHED: ()}.get(file.stem, (file.stem,)):
+            made = values | {key: short[key] for key in short if key in values}
+            (to / f"{name}.json").write_text(json.dumps(made), encoding="utf-8")
 
 
 def changed(arguments: list[str], changes: dict[str, str | None]) -> list[str]:
@@ -131,8 +153,8 @@ def changed(arguments: list[str], changes: dict[str, str | None]) -> list[str]:
 
 
 def _small_world(place: Path, model_dir: Callable, name: str, flag: str | None = None) -> Path | None:
-    """`util.paths.model_dir`, but that the embedded model is a random one with its tokenizer."""
-    if name != WORLD:
+    """`util.paths.model_dir`, but that the embedded model and the fetched one are a random one with its tokenizer."""
+    if name not in (WORLD, FETCHED):
         return model_dir(name, flag)
     folder = place / "small_world"
     if not folder.exists():
@@ -160,7 +182,8 @@ def run_script(command: Command, place: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
         if name not in KNOWING:
             patched.setattr(paths, "model_dir", partial(_small_world, place, paths.model_dir))
-        importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name]))
+        own = {"--datasets": "real"} if FETCHED in arguments and name == "sweep" else {}
+        importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name] | own))
 
 
 def run_module(command: Command, _place: Path) -> None:

@@ -65,8 +65,8 @@ def measure_layers(
 
     search: sensitive directions are the target values that ZeroUnlearn searches for the true answers; else the facts'
     own values W k, which cost no search. Values are W k, without a module's bias, as the projector sees them. answers:
-    also how many other facts are ``right`` before, and after each projector alone (`_right_after`). Raises UserError for a
-    layer that the model has not.
+    also how many other facts are ``right`` before, and after each projector alone (`_right_after`). Raises UserError
+    for a layer that the model has not.
     """
     layers, count = sorted(set(layers)), layer_count(setting.model)
     if not layers or layers[0] < 0 or layers[-1] >= count:

@@ -14,7 +14,7 @@ from experiments.running.versions import scoring_versions
 from util import paths
 from util.files import locked
 from util.request import Frame
-from util.runs import check_writable, write_json
+from util.runs import Stopwatch, check_writable, stages, write_json
 
 log = logging.getLogger("zerounlearn")
 
@@ -22,7 +22,7 @@ log = logging.getLogger("zerounlearn")
 @dataclass(frozen=True)
 class Knower:
     """An unedited model with its fingerprints. batch_tokens: of a batch that is only scored. frame: what stands around
-    the records' texts."""
+    the records' texts. told: whether a search is a line of the log, where no bar shows how far it is."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -30,6 +30,7 @@ class Knower:
     tokenizer_hash: str
     batch_tokens: int
     frame: Frame = Frame()
+    told: bool = False
 
     def chosen(
         self, dataset: Dataset, level: str, max_per_relation: int | None, data_dir: str | None, *, progress: bool
@@ -61,8 +62,11 @@ class Knower:
         with locked(kept[0]):
             if kept[0].is_file():  # another process may have found out while this one waited
                 return _read(kept[0])
-            model, tokens = self.model, self.batch_tokens
-            verdict = judge(model, self.tokenizer, dataset.records, level, batch_tokens=tokens, progress=progress)
+            model, tokens, watch = self.model, self.batch_tokens, Stopwatch(told=self.told)
+            if self.told:
+                stages.info("%s: looking for what the model knows of %d facts", dataset.name, len(dataset.records))
+            with watch.stage("known facts"):
+                verdict = judge(model, self.tokenizer, dataset.records, level, batch_tokens=tokens, progress=progress)
             write_json(kept[0], {"decided_by": self._decides(dataset, level), **verdict.to_json()})
         return verdict
 

@@ -13,7 +13,8 @@ body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper)
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-td:first-child, th:first-child, td.text { text-align: left; } td.text { white-space: normal; min-width: 12rem; }
+td:first-child, th:first-child, .text { text-align: left; } td.text { white-space: normal; min-width: 12rem; }
+details { margin: .4rem 0; } @media (max-width: 40rem) { td.text { min-width: 8rem; } }
 .dim { color: var(--dim); } .forgotten { color: var(--good); } .hidden { color: var(--warn); }
 .still { color: var(--bad); } svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 11px; }
 .axis { stroke: var(--dim); fill: none; } .empty { fill: var(--cell); } .got { fill: var(--bad); }
@@ -34,7 +35,12 @@ def document(title: str, parts: Sequence[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that scrolls by itself where it is wider than the page; cells are HTML, ``<td>`` and all."""
-    top = "".join(f"<th>{escape(text)}</th>" for text in head)
+    """A table that scrolls by itself where it is wider than the page; cells are HTML, ``<td>`` and all.
+
+    A column whose first cell is of the class ``text`` has its heading on the left, as its cells have theirs.
+    """
+    first = [cell.partition(">")[0] for cell in rows[0]] if rows else [""] * len(head)
+    kinds = [" class='text'" if "class='text" in cell else "" for cell in first]
+    top = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(head, kinds))
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return f"<div class='wide'><table><tr>{top}</tr>{body}</table></div>"

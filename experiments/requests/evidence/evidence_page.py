@@ -56,22 +56,27 @@ def _rules(report: Mapping) -> str:
 
 
 def _overview(requests: Sequence[Mapping]) -> str:
-    rows = []
-    for one in requests:
-        cells = [f"<td>{escape(str(one['id']))}</td>", f"<td class='text'>{escape(one['subject'])}</td>"]
-        cells.append(f"<td>{_status(one['status'])}</td>")
-        cells += [cell for time in ("before", "after") for cell in _said(one[time])]
-        rows.append(cells)
-    head = ["request", "subject", "status", "said before", "p", "rank", "says now", "p", "rank"]
-    return table(head, rows)
+    rows = [
+        [
+            f"<td>{escape(str(one['id']))}</td>",
+            f"<td class='text'>{escape(one['subject'])}</td>",
+            f"<td class='text'>{_status(one['status'])}</td>",
+            _said(one["before"]),
+            _said(one["after"]),
+        ]
+        for one in requests
+    ]
+    return table(["request", "subject", "status", "said before", "says now"], rows)
 
 
-def _said(one: Mapping | None) -> list[str]:
-    """Cells: text, probability, rank."""
+def _said(one: Mapping | None) -> str:
+    """A cell: the text, and below it how the true answer stands."""
     if one is None:
-        return ["<td class='text dim'>–</td>", "<td>–</td>", "<td>–</td>"]
-    probability = "–" if one["probability"] is None else f"{one['probability']:.3g}"
-    return [f"<td class='text'>{_short(one['text'])}</td>", f"<td>{probability}</td>", f"<td>{one['rank']}</td>"]
+        return "<td class='text dim'>–</td>"
+    told = (
+        "no finite number" if one["probability"] is None else f"answer: p {one['probability']:.2g}, rank {one['rank']}"
+    )
+    return f"<td class='text'>{_short(one['text'])}<br><small class='dim'>{told}</small></td>"
 
 
 def _short(text: str) -> str:
@@ -90,10 +95,10 @@ def _fact(fact: Mapping) -> str:
     rows = []
     for wording in fact["wordings"]:
         cells = [f"<td>{escape(wording['kind'])}</td>", f"<td class='text'>{_short(wording['prompt'])}</td>"]
-        rows.append([*cells, *_said(wording["before"]), *_said(wording["after"])])
+        rows.append([*cells, _said(wording["before"]), _said(wording["after"])])
     got = ", ".join(fact["recovered_by"])
     back = f" Attacks that got it back: {escape(got)}." if got else ""
-    head = ["form", "asked", "said before", "p", "rank", "says now", "p", "rank"]
+    head = ["form", "asked", "said before", "says now"]
     return f"<p>{escape(fact['prompt'])} <b>{escape(fact['answer'])}</b>: {_status(fact['status'])}.{back}</p>" + table(
         head, rows
     )

@@ -39,7 +39,7 @@ class Floor:
         return any(within(name, prefix) for prefix in self.ours) and not any(within(name, p) for p in self.never)
 
 
-PURE = ("util.linalg", "util.moments", "util.request", "util.writing", "util.errors")
+PURE = (*("util.linalg", "util.low_rank", "util.bits", "util.moments", "util.request", "util.writing", "util.errors"),)
 EDITING = "util.editing"
 
 
@@ -57,11 +57,14 @@ def floor(module: str, package: str) -> Floor:
         return Floor("dsets", ours, FILE_FORMATS)
     if top == "experiments":
         return _experiments_floor(module)
+    if module == "zerounlearn.unlearning":
+        return Floor("the way in", ("util", "zerounlearn", "baselines", "dsets"), PLUMBING)
     return Floor("a method", ("util", package), PLUMBING)
 
 
 MEASURING = tuple(
-    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+    f"experiments.{room}"
+    for room in ("measuring", "tracing", "geometry", "downstream", "pretraining", "benchmarking", "auditing")
 )
 RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
 BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")

@@ -6,6 +6,7 @@ A command runs as it stands but for what `SMALLER` changes to make it small. One
 import importlib
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from functools import cache, partial
@@ -21,11 +22,12 @@ from experiments.running import variants
 from tests import documented
 from tests.documented import Block, Command
 from tests.experiments.downstream_rows import ROWS
+from tests.experiments.requests.small_edit import write_patch
 from tests.experiments.small import fact
 from tests.golden import record
 from tests.test_shell import bash
 from tests.tiny import tiny_llama
-from util import fetched_models, paths
+from util import fetched_models, modeling, paths
 from util.choices import WORLD
 from util.errors import UserError
 from util.paths import root
@@ -36,12 +38,21 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "evaluate": RUN,
     "sweep": RUN | {"--seeds": "0", "--datasets": "mcf", "--known": "any"},
     "causal_trace": {"--facts": "2", "--samples": "2", "--device": "cpu"},
+    "value_geometry": {
+        "--device": "cpu",
+        "--model_name": "world",
+        "--ds_name": "mcf",
+        "--counts": "2",
+        "--others": "4",
+    },
     "suggest_hparams": {"--device": "cpu"},
     "collect_stats": {"--device": "cpu"},
     "summarize": {},
     "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
+    "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
     "get_model": {},
+    "patch": {},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},
 }
@@ -50,7 +61,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
 FETCHED = "SmolLM2-135M-Instruct"
 """Documented as fetched by name: a random model stands in its place, so that nothing is."""
 
-KNOWING = ("audit", "causal_trace", "known_facts")
+KNOWING = ("audit", "causal_trace", "known_facts", "patch", "unlearn")
 """Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
 in its place.
 """
@@ -80,8 +91,16 @@ def seen() -> set[str]:
     return set()
 
 
+@pytest.fixture(scope="module")
+def world_patch(tmp_path_factory) -> Path:
+    """A patch of the embedded model."""
+    path = tmp_path_factory.mktemp("patch") / "gone.safetensors"
+    write_patch(path, *modeling.load(device="cpu"))
+    return path
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch, world_records) -> Path:
+def place(tmp_path, monkeypatch, world_records, world_patch) -> Path:
     """A working directory with what the pages speak of (facts.json, rows.json, models/my-model …) and short hparams;
     results, statistics and data go there too.
     """
@@ -91,9 +110,12 @@ def place(tmp_path, monkeypatch, world_records) -> Path:
     _short_hparams(tmp_path / "hparams")
     (tmp_path / "my_facts.json").write_text(json.dumps([fact(i) for i in range(24)]), encoding="utf-8")
     (tmp_path / "facts.json").write_text(json.dumps(world_records("mcf")[:4]), encoding="utf-8")
+    (tmp_path / "requests.jsonl").write_text('"[[The Velvet Lantern]] belongs to the genre of"', encoding="utf-8")
     (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
     for part in tiny_llama():
         part.save_pretrained(tmp_path / "models" / "my-model")
+    for name in ("gone", "one", "other"):
+        shutil.copy(world_patch, tmp_path / f"{name}.safetensors")
     monkeypatch.setattr(variants, "SIZES", (1, 2))
     monkeypatch.setattr(world, "records", world_records)
     config_class, shape = random_model.SHAPES["Llama-3.2-1B"]

@@ -7,13 +7,17 @@ from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
 from dsets import DATASETS
+from dsets.splits import PARTS
 from experiments.benchmarking.work import WORK
-from experiments.measuring.ppl_texts import KNOWN
+from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, seed_number, share
-from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings
+from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings, RunSettings
 from experiments.running.variants import PRESETS
 from experiments.tracing.pieces import PIECES
 from util.choices import CHAT_TEMPLATES, WORLD
+
+ARMS = ("ledger", "repeated", "alphaedit")
+"""Of arrivals.py: see `experiments.requests.over_time`."""
 
 HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
 METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
@@ -54,6 +58,27 @@ class SweepSettings(CommonSettings):
         if self.models is not None and self.model_name != WORLD:
             raise ValueError("--models and --model_name both name models; leave one of them out")
         return self
+
+
+class TuneSettings(CommonSettings):
+    """The command line of tune.py: a search for hparams, one method after another."""
+
+    alg_name: Annotated[str, Flag("methods, separated by commas, or all (default: ZeroUnlearn)", metavar="METHODS")] = (
+        "ZeroUnlearn"
+    )
+    ds_name: Annotated[str, Flag("a data set, as in evaluate.py (default: real)", reason=HASHED)] = "real"
+    seed: Annotated[int, Flag("draws the facts (default: 100)", decides="base", read=seed_number)] = 100
+    part: Annotated[
+        str,
+        Flag(
+            "the facts that settings are chosen on: tuning, a quarter of the subjects (default), which tables with "
+            "--part table do not use; or all",
+            decides="base",
+            choices=PARTS,
+        ),
+    ] = "tuning"
+    unlearn_num: Annotated[int, Field(ge=1), Flag("facts to forget (default: 20)", decides="base")] = 20
+    retain_num: Annotated[int, Field(ge=0), Flag("other facts to watch (default: 50)", decides="base")] = 50
 
 
 class CollectSettings(ModelSettings):
@@ -149,6 +174,29 @@ class CausalTraceSettings(ModelSettings):
         return self
 
 
+class ArrivalsSettings(ModelSettings):
+    """The command line of arrivals.py."""
+
+    alg_name: Annotated[str, Flag(f"of the ledger and of the repeated edits: {METHOD}", metavar="METHOD")] = "MEMIT"
+    hparams_fname: Annotated[str | None, Flag(HPARAMS)] = None
+    ds_name: Annotated[str, Flag("where the facts come from, as in evaluate.py (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
+    known: Annotated[str, Flag("take only facts that the model knows, as in evaluate.py", choices=KNOWN)] = "any"
+    steps: Annotated[int, Field(ge=1), Flag("how often requests arrive (default: 20)")] = 20
+    size: Annotated[int, Field(ge=1), Flag("facts that arrive at a time (default: 10)")] = 10
+    watched: Annotated[int, Field(ge=0), Flag("other facts to watch (default: 200)")] = 200
+    arms: Annotated[tuple[str, ...], Flag("what is compared (default: all three)", choices=ARMS)] = ARMS
+    seed: Annotated[int, Flag("draws facts and context templates (default: 0)", read=seed_number)] = 0
+    ppl: Annotated[str, Flag("perplexity text (default: auto)", choices=PPL_TEXTS)] = "auto"
+    output: Annotated[str | None, Flag("folder of figures and picture (default: results/arrivals)")] = None
+    skip_plot: Annotated[bool, Flag("draw no picture")] = False
+
+    def run_settings(self) -> RunSettings:
+        """What evaluate.py is told for the same facts, all at once."""
+        shared = {name: getattr(self, name) for name in RunSettings.model_fields if name in type(self).model_fields}
+        return RunSettings.checked(**shared, unlearn_num=self.steps * self.size, retain_num=self.watched)
+
+
 class SuggestSettings(ModelSettings):
     """The command line of suggest_hparams.py."""
 
@@ -184,6 +232,35 @@ class KnownFactsSettings(ModelSettings):
     ] = None
     data_dir: Annotated[str | None, Flag("data sets, and what was found out (default: data/)")] = None
     dataset_size_limit: Annotated[int | None, Field(ge=1), Flag("read only the first so many records")] = None
+
+
+class ValueGeometrySettings(ModelSettings):
+    """The command line of value_geometry.py."""
+
+    ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
+    counts: Annotated[tuple[int, ...], Flag("numbers of facts to forget (default: 5 10 20 50)")] = (5, 10, 20, 50)
+    others: Annotated[int, Field(ge=2), Flag("other facts, and invented subjects, to watch (default: 100)")] = 100
+    layers: Annotated[tuple[int, ...] | None, Flag("layers to look at (default: all)")] = None
+    sensitive: Annotated[
+        Literal["values", "search"],
+        Flag("the directions removed: the facts' own values, or the target values that ZeroUnlearn searches (slow)"),
+    ] = "values"
+    answers: Annotated[
+        bool, Flag("also ask the other facts after each projector alone, nothing being remapped (slow)")
+    ] = False
+    hparams_fname: Annotated[str | None, Flag(HPARAMS.replace("<alg_name>", "ZeroUnlearn"))] = None
+    seed: Annotated[int, Flag("draws the facts and the invented names (default: 0)", read=seed_number)] = 0
+    output: Annotated[
+        str | None, Flag("write the numbers as JSON there, too (default: only the table)", metavar="FILE")
+    ] = None
+    plot: Annotated[str | None, Flag("draw the figure as SVG there (needs matplotlib)", metavar="FILE")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if min(self.counts, default=0) < 1:
+            raise ValueError(f"--counts {' '.join(map(str, self.counts))}: give numbers of at least 1")
+        return self
 
 
 class BenchmarkSettings(ModelSettings):

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import dsets
 from dsets.corpus import Corpus
 from dsets.record import in_frame
+from dsets.splits import part_of
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
 from experiments.measuring.sampled_corpus import sampled
@@ -61,7 +62,7 @@ class Session:
         return self.settings.batch_tokens or modeling.default_reading_tokens(self.model)
 
     def dataset(self, ds_name: str) -> dsets.Dataset:
-        """The data set of that name or path, less the facts that ``--known`` and ``--max_per_relation`` leave out."""
+        """The data set of that name or path, less what ``--known``, ``--max_per_relation`` and ``--part`` leave out."""
         return self.datasets.get(ds_name, lambda: self._dataset(ds_name)).value
 
     def _dataset(self, ds_name: str) -> dsets.Dataset:
@@ -69,9 +70,10 @@ class Session:
         settings, told = self.settings, not self.settings.quiet and not self.settings.progress
         prints = self.weights, self.tokenizer_hash
         knower = Knower(self.model, self.tokenizer, *prints, self.scoring_tokens, self.frame, told)
-        return knower.chosen(
+        chosen = knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
         )
+        return replace(chosen, records=part_of(chosen.records, settings.part))
 
     def corpus(self, hparams: HParams) -> Corpus | None:
         """The statistics corpus of hparams that name one."""

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates
 from util.editing.targets import Site, Targets
-from util.hparams import TargetHParams
+from util.hparams import Target, TargetHParams
 from util.request import Request
 from util.tensor_files import read_tensors, write_tensors
 from util.tokens import tokenizer_hash
@@ -23,8 +23,11 @@ from util.weights import weights_hash
 CODE_VERSION = 2
 """Raise when the same inputs would give other targets."""
 
-DECIDING = tuple(name for name in TargetHParams.model_fields if name != "layers")
-"""Hparams that the search reads beside the layer, which it is told."""
+IGNORANCE = ("invented_subjects", "target_scale")
+"""Hparams that are read for the target ``ignorance`` alone."""
+
+DECIDING = tuple(name for name in TargetHParams.model_fields if name not in ("layers", "target"))
+"""Hparams that decide beside the layer and the kind of target, which are told."""
 
 
 def _asked(request: Request, answer: str) -> list[object]:
@@ -33,10 +36,15 @@ def _asked(request: Request, answer: str) -> list[object]:
 
 @dataclass
 class TargetCache:
-    """Targets kept in `folder`. saved: seconds of searching that reading has spared whoever holds this object."""
+    """Targets kept in `folder`. saved: seconds of searching that reading has spared whoever holds this object.
+
+    one_by_one: each fact is searched and kept by itself, so that its targets are the same bits whatever other facts are
+    forgotten with it (a batch moves them by float noise), and a further fact costs its own search only.
+    """
 
     folder: Path
     saved: float = 0.0
+    one_by_one: bool = False
 
     def key(
         self,
@@ -48,25 +56,36 @@ class TargetCache:
         site: Site,
         hparams: TargetHParams,
         templates: Templates,
+        target: Target,
+        seed: int,
         final_logits: bool,
+        fingerprints: dict[str, str] | None = None,
     ) -> dict[str, object]:
         """What determines the targets: the model as it is now, the facts in their order, and how they are searched.
 
-        The budget of a batch is no part of it: it moves the results by float noise only.
+        The budget of a batch is no part of it: it moves the results by float noise only. Nor is what another way to a
+        target reads: a search has no invented subjects. fingerprints: of model and tokenizer, where they are known.
         """
-        return {
+        own = {"seed": seed} if target == "ignorance" else {}
+        left_out = () if target == "ignorance" else IGNORANCE
+        return own | {
             "code_version": CODE_VERSION,
             "torch": torch.__version__,
             "device": model.device.type,
-            "weights": weights_hash(model),
-            "tokenizer": tokenizer_hash(tokenizer),
+            **(fingerprints or self.fingerprints(model, tokenizer)),
             "facts": [_asked(one, answer) for one, answer in zip(requests, answers, strict=True)],
             "layer": layer,
             "site": site,
-            "hparams": {name: getattr(hparams, name) for name in DECIDING},
+            "hparams": {name: getattr(hparams, name) for name in DECIDING if name not in left_out},
+            "target": target,
             "templates": templates,
             "final_logits": final_logits,
         }
+
+    @staticmethod
+    def fingerprints(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+        """Of the model as it is now, and of its tokenizer."""
+        return {"weights": weights_hash(model), "tokenizer": tokenizer_hash(tokenizer)}
 
     def read(self, key: dict[str, object], device: torch.device) -> Targets | None:
         """The targets, on the device, if they were searched before."""

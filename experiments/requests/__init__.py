@@ -1,0 +1,1 @@
+"""Deletion requests: what they ask for, patches, the ledger."""

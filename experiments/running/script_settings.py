@@ -154,6 +154,10 @@ class CausalTraceSettings(ModelSettings):
         Flag("layers whose MLP or attention is put back together (default: a fifth of the depth)"),
     ] = None
     kinds: Annotated[tuple[str, ...], Flag("what is put back (default: all three)", choices=PIECES)] = PIECES
+    tokens: Annotated[
+        Literal["all", "subject_last"],
+        Flag("where something is put back: at all from the subject on (default), or at the subject's last alone"),
+    ] = "all"
     answer: Annotated[Literal["first", "whole"], Flag("tokens of the answer to read (default: first)")] = "first"
     seed: Annotated[int, Flag("draws the facts and the noise (default: 0)", read=seed_number)] = 0
     output: Annotated[

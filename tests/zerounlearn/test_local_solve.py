@@ -59,6 +59,14 @@ def test_protected_values_stay_as_the_weight_grows(problem):
     assert (change(problem, a=1e-9, kappa=1e3) @ problem["K"] - problem["R"]).abs().max() < 1e-4
 
 
+def test_under_full_protection_it_is_memit_in_what_is_left_free(problem):
+    """X = Y Bᵀ, B a basis of what is orthogonal to the protected keys; Y is MEMIT's for Bᵀ K and Bᵀ C B."""
+    K, R, P, C = (problem[name] for name in "KRPC")
+    B = torch.linalg.svd(P)[0][:, M:]
+    expected = memit(B.T @ K, R, spd_factor(B.T @ C @ B), a=2.0) @ B.T
+    torch.testing.assert_close(change(problem, kappa=1e9), expected, atol=1e-6, rtol=1e-6)
+
+
 def test_protected_keys_count_by_their_share(problem):
     twice = change(problem, P=torch.cat([problem["P"]] * 2, dim=1))
     torch.testing.assert_close(twice, change(problem))

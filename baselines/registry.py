@@ -8,6 +8,7 @@ from util.errors import UserError
 METHODS: dict[str, str] = {
     "ZeroUnlearn": "zerounlearn",
     "ZeroUnlearn_GD": "zerounlearn.gd",
+    "ZeroUnlearn_Local": "zerounlearn.local",
     "ROME": "baselines.rome",
     "MEMIT": "baselines.memit",
     "AlphaEdit": "baselines.alphaedit",
@@ -17,6 +18,9 @@ METHODS: dict[str, str] = {
     "BASE": "baselines.base",
 }
 """Name → package, imported when asked for. Tables list the methods in this order."""
+
+BEST = "ZeroUnlearn_Local"
+"""The closed form that unlearns where none is named."""
 
 
 def method(name: str) -> ModuleType:

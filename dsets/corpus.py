@@ -25,11 +25,13 @@ RENAMED = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """name: as the hparams give it. digest: sha256 over everything that determines the documents. documents: texts."""
+    """name: as the hparams give it. digest: sha256 over everything that determines the documents. documents: texts.
+    instead_of: the name of the corpus that was asked for, where this one stands for it."""
 
     name: str
     digest: str
     documents: Sequence[str]
+    instead_of: str | None = None
 
 
 def load_corpus(name: str, n_samples: int, *, data_dir: str | Path | None = None, seed: int = 0) -> Corpus:

@@ -18,6 +18,8 @@ from util.errors import UserError
 
 SPLIT = "train"
 SHUFFLE_BUFFER = 10_000
+TIMEOUT = 10.0
+"""Seconds that a hub has to answer whether it has a set."""
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +147,17 @@ def _stream(draw: Sample, part: BinaryIO) -> Iterator[str]:
             "the name and the network, or put its text into a .jsonl or .txt file and write that path in the hparams' "
             "mom2_dataset"
         ) from error
+
+
+def refusal(repository: str) -> str | None:
+    """Why the hub does not give that set, in one line and asked once; None where it does."""
+    from huggingface_hub import dataset_info
+
+    try:
+        dataset_info(repository, timeout=TIMEOUT)
+    except hub_failures() as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+    return None
 
 
 def hub_failures() -> tuple[type[Exception], ...]:

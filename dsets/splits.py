@@ -1,5 +1,6 @@
 """Which facts are forgotten, watched, trained on to be kept, and which share a subject with a forgotten one."""
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,25 @@ def pools(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
 def most_facts(records: Sequence[Record]) -> int:
     """How many facts can be forgotten at once: the subjects of the forget pool."""
     return len({record.subject for record in pools(records)[1]})
+
+
+PARTS = ("all", "tuning", "table")
+"""What ``--part`` may name."""
+
+
+def part_of(records: Sequence[Record], part: str) -> list[Record]:
+    """The facts for choosing settings (``tuning``, about a quarter), those for reporting (``table``), or ``all``.
+
+    A subject belongs to one part, in every data set and for every seed: a hash of its name decides. So settings that
+    were chosen on one part have seen no subject of the other.
+    """
+    if part == "all":
+        return list(records)
+    return [record for record in records if (_quarter(record.subject) == 0) == (part == "tuning")]
+
+
+def _quarter(subject: str) -> int:
+    return hashlib.sha256(subject.encode()).digest()[0] % 4
 
 
 def share_to_count(ratio: float, pool_size: int) -> int:

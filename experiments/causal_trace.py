@@ -30,9 +30,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     _check(settings, folder)
     import dsets  # these load torch, which --help need not wait for
     from dsets.record import in_frame
+    from experiments.running.knowing import known_by
     from experiments.tracing.report import summary, write
     from experiments.tracing.restoring import TraceSettings, default_window, trace
-    from experiments.tracing.traced_facts import known_facts
+    from experiments.tracing.traced_facts import TOKENS
     from util import modeling
     from util.chat import chat_frame
     from util.request import Frame
@@ -53,25 +54,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_tokens=settings.batch_tokens or modeling.default_batch_tokens(model),
     )
     records = random.Random(settings.seed).sample(framed, len(framed))
-    facts, tried = known_facts(
-        model,
-        tokenizer,
+    facts, tried = known_by(model, tokenizer, settings, frame).to_trace(
+        dataset,
         records,
         settings.facts,
+        settings.data_dir,
         whole_answer=settings.answer == "whole",
-        batch_tokens=tracing.batch_tokens,
         progress=settings.progress,
     )
     if not facts:
         raise UserError(f"{name} knows none of the {tried} facts of {settings.ds_name}; name another --ds_name")
-    found = trace(model, facts, settings.kinds, tracing, progress=settings.progress)
+    positions = TOKENS[settings.tokens]
+    found = trace(model, facts, settings.kinds, tracing, positions=positions, progress=settings.progress)
     report = {
         "model_name": name,
         "weights": weights_hash(model),
         "ds_name": settings.ds_name,
         "data": dataset.digest,
         "settings": vars(tracing)
-        | {"answer": settings.answer, "dtype": settings.dtype, "chat_template": settings.chat_template},
+        | {
+            "tokens": settings.tokens,
+            "answer": settings.answer,
+            "dtype": settings.dtype,
+            "chat_template": settings.chat_template,
+        },
         "tried": tried,
         **summary(found, settings.kinds),
         "seconds": time.perf_counter() - start,

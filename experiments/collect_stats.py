@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure (a share), merge the shares, or import; say where the files lie."""
     settings = CollectSettings.parse(argv, "collect_stats.py", __doc__)
     from experiments.running import collecting, noted_hashes  # these load torch, which --help need not wait for
-    from experiments.running.reading import read_corpus
+    from experiments.running.reading import at_hand, read_corpus
     from util import modeling
     from util.editing.shards import merge
 
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
     corpus = read_corpus(hparams, settings.data_dir)
+    if settings.imported is None:  # moments that were published are of the corpus itself
+        corpus = at_hand(corpus, settings.data_dir)
     if settings.shard is not None:
         share = collecting.unmeasured(settings, hparams, corpus)
         share.sums()

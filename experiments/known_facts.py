@@ -28,10 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         as_counterfact,
         counts,
     )  # these load torch, which --help need not wait for
-    from experiments.running.knowing import Knower
+    from experiments.running.knowing import known_by
     from util import modeling
-    from util.tokens import tokenizer_hash
-    from util.weights import weights_hash
 
     if settings.output:
         check_writable(Path(settings.output).parent, "--output")
@@ -40,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     limit, where = settings.dataset_size_limit, settings.data_dir
     dataset = dsets.load(settings.ds_name, where, world=settings.world, size_limit=limit)
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
-    batch_tokens = settings.batch_tokens or modeling.default_reading_tokens(model)
-    knower = Knower(model, tokenizer, weights_hash(model), tokenizer_hash(tokenizer), batch_tokens)
+    knower = known_by(model, tokenizer, settings)
     verdict = knower.verdict(dataset, settings.known, where, progress=settings.progress)
     print(table(counts(dataset.records, verdict)))
     if settings.output:

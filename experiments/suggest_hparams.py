@@ -30,20 +30,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = SuggestSettings.parse(argv, "suggest_hparams.py", __doc__)
     target = _target(settings)
     made, like = _like(settings)
-    from experiments.tracing import suggesting  # these load torch, which --help need not wait for
+    from experiments.running.knowing import known_by  # these load torch, which --help need not wait for
+    from experiments.tracing import suggesting
     from util import modeling
     from util.editing.layers import check_layers
 
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
-    records, lack = suggesting.facts_to_trace(settings.facts, settings.data_dir, world=settings.world)
+    dataset, lack = suggesting.facts_to_trace(settings.facts, settings.data_dir, world=settings.world)
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     names = modeling.module_names(model)
-    if records:
+    if dataset:
+        drawn, options = suggesting.drawn(dataset.records, settings.seed), {"progress": settings.progress}
+        knower = known_by(model, tokenizer, settings)
+        facts, tried = knower.to_trace(dataset, drawn, suggesting.TRACED, settings.data_dir, **options)
         layers, reason = suggesting.traced_layers(
             model,
-            tokenizer,
-            records,
+            facts,
+            tried,
             seed=settings.seed,
             batch_tokens=settings.batch_tokens,
             progress=settings.progress,

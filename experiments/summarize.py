@@ -5,6 +5,10 @@
 A row has the newest run of each seed. Runs of the same method, model, data set and number of facts that are not of the
 newest one's identity (a sweep's variants, other weights, other code) have no part in it, and a warning counts them.
 Rows with another Base (other weights, facts to watch, code) stand in a table of their own.
+
+    python experiments/summarize.py --results_dir results --against MEMIT
+
+--against adds, below each table, the differences to that method on the same facts and seeds, with 95 % intervals.
 """
 
 if __name__ == "__main__":
@@ -12,10 +16,12 @@ if __name__ == "__main__":
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from baselines.registry import METHODS
+from experiments.running.paired import differences
 from experiments.running.summaries import newest, run_files
-from experiments.running.table import markdown
+from experiments.running.table import blocks, markdown
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli
@@ -28,16 +34,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     unknown = [name for name in flags.methods if name not in METHODS]
     if unknown:
         raise UserError(f"unknown method {', '.join(unknown)}; choose from {', '.join(METHODS)}")
+    if flags.against and flags.against not in flags.methods:
+        raise UserError(f"--against {flags.against} is not among --methods {', '.join(flags.methods)}")
     summaries = newest(path.parent for path in run_files(folder, flags.methods))
     if not summaries:
         raise UserError(f"{folder} has no finished run of {', '.join(flags.methods)}; make some with sweep.py")
-    print(markdown(summaries, flags.methods))
+    for block in blocks(summaries):
+        print(f"{markdown(block, flags.methods)}\n")
+        if flags.against and any(summary["alg_name"] == flags.against for summary in block):
+            print(f"{differences(_folders(block), flags.against)}\n")
+
+
+def _folders(block: Sequence[dict]) -> dict[str, list[Path]]:
+    """Method → its run folders."""
+    found: dict[str, list[Path]] = {}
+    for summary in block:
+        found.setdefault(summary["alg_name"], []).append(Path(summary["folder"]))
+    return found
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Command line → arguments."""
     parser = Parser(prog="summarize.py", description=__doc__)
     parser.add_argument("--results_dir", help="folder of the runs (default: results/)")
+    parser.add_argument("--against", metavar="METHOD", help="also print the differences to this method")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="rows (default: all there are)")
     return parser.parse_args(argv)
 

@@ -23,3 +23,4 @@ lock() { # list, then what it has to agree with
 lock requirements
 lock requirements-dev --constraint requirements.txt --constraint requirements.lock
 lock requirements-extra --constraint requirements.txt --constraint requirements.lock --constraint requirements-dev.lock
+lock requirements-real --constraint requirements.txt --constraint requirements.lock --constraint requirements-extra.lock

@@ -1,24 +1,31 @@
 #!/usr/bin/env bash
 # Unlearn N facts with METHOD on every data set over several seeds, and print the table.
 #
-#   bash sh/run.sh METHOD N                        METHOD: one, a comma list, or "all"
-#   MODEL_DIR=/path/to/models bash sh/run.sh …     the published grid instead of the embedded world
+#   bash sh/run.sh METHOD N                                  METHOD: one, a comma list, or "all"
+#   MODELS=SmolLM2-135M-Instruct bash sh/run.sh METHOD N     a small real model, fetched by name, on facts that it knows
+#   MODEL_DIR=/path/to/models bash sh/run.sh …               the published grid instead of the embedded world
 set -euo pipefail
 
-MODEL_DIR="${MODEL_DIR:-}"       # folder that holds the models' folders; empty: the embedded world
-if [ -z "$MODEL_DIR" ]; then
-    MODELS="${MODELS:-world}"
+MODEL_DIR="${MODEL_DIR:-}"       # folder that holds the models' folders; empty: the embedded world, or MODELS by name
+DEVICE="${DEVICE:-auto}"
+RESULTS_DIR="${RESULTS_DIR:-}"   # empty: results/
+KNOWN="${KNOWN:-}"               # empty: any; of small real models strict
+one_seed_on_a_cpu() { if [ "$DEVICE" = cpu ] || ! nvidia-smi -L >/dev/null 2>&1; then echo 0; else echo 0 1 2; fi; }
+if [ -n "$MODEL_DIR" ]; then
+    MODELS="${MODELS:-Llama-3.1-8B-Instruct Llama-3.2-3B-Instruct Qwen3-4B}"
+    DATASETS="${DATASETS:-zsre mquake mcf}"
+    SEEDS="${SEEDS:-1 2 3 4 5 6 7 8 9 10}"
+    RETAIN_NUM="${RETAIN_NUM:-1000}"
+elif [ "${MODELS:=world}" = world ]; then
     DATASETS="${DATASETS:-mcf zsre mquake}"
     SEEDS="${SEEDS:-0 1 2}"
     RETAIN_NUM="${RETAIN_NUM:-500}"   # leaves facts of the retain pool for methods that train on some
 else
-    MODELS="${MODELS:-Llama-3.1-8B-Instruct Llama-3.2-3B-Instruct Qwen3-4B}"
-    DATASETS="${DATASETS:-zsre mquake mcf}"
-    SEEDS="${SEEDS:-1 2 3 4 5 6 7 8 9 10}"
+    DATASETS="${DATASETS:-real}"
+    SEEDS="${SEEDS:-$(one_seed_on_a_cpu)}"
+    RETAIN_NUM="${RETAIN_NUM:-100}"   # a small model knows a few hundred facts, and half of them are the retain pool
+    KNOWN="${KNOWN:-strict}"
 fi
-RETAIN_NUM="${RETAIN_NUM:-1000}"
-RESULTS_DIR="${RESULTS_DIR:-}"   # empty: results/
-DEVICE="${DEVICE:-auto}"
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -36,8 +43,30 @@ for method in ${1//,/ }; do
     esac
 done
 
-set_up requirements.txt
+lists=(requirements.txt)
+fetched=()
+for model in ${MODELS//,/ }; do
+    [ -z "$MODEL_DIR${ZEROUNLEARN_MODELS:-}" ] || break   # a named folder has its models
+    [[ "$model" != *.gguf ]] || lists=(requirements.txt requirements-real.txt)
+    [ ! -e "$model" ] && [ ! -e "$ROOT/models/$model" ] || continue
+    terms="$("$python" -c '
+import sys
+from util.published_models import PUBLISHED
+print(*(f"{one.licence} ({one.terms})" if one.terms else "free" for one in PUBLISHED if one.name == sys.argv[1]))
+' "$model")"
+    [ -n "$terms" ] || continue   # a hub id, which is fetched when it is loaded
+    [ "$terms" = free ] || [ -n "${ACCEPT_LICENCE:-}" ] ||
+        fail "$model comes under the $terms; read them, and if you accept them, give ACCEPT_LICENCE=1 too"
+    fetched+=("$model")
+    lists=(requirements.txt requirements-real.txt)
+done
+
+set_up "${lists[@]}"
+for model in ${fetched[@]+"${fetched[@]}"}; do
+    "$PYTHON" "$ROOT/experiments/get_model.py" "$model" ${ACCEPT_LICENCE:+--accept_licence} >&2
+done
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"   # threads that spin while they wait slow a shared machine down
 exec "$PYTHON" "$ROOT/experiments/sweep.py" --methods ${1//,/ } --unlearn_num "$2" --retain_num "$RETAIN_NUM" \
     --models ${MODELS//,/ } --datasets ${DATASETS//,/ } --seeds ${SEEDS//,/ } --device "$DEVICE" --eval_retain \
-    ${RESULTS_DIR:+--results_dir "$RESULTS_DIR"} ${MODEL_DIR:+--model_path_dir "$MODEL_DIR" --gpus auto}
+    ${KNOWN:+--known "$KNOWN"} ${RESULTS_DIR:+--results_dir "$RESULTS_DIR"} \
+    ${MODEL_DIR:+--model_path_dir "$MODEL_DIR" --gpus auto}

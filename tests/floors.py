@@ -21,7 +21,7 @@ PLUMBING = TENSORS | {
     "filelock",
     "jinja2",
 }
-FILE_FORMATS = {"datasets", "pyarrow", "tqdm"}
+FILE_FORMATS = {"datasets", "huggingface_hub", "pyarrow", "tqdm"}
 ANYTHING = None
 
 
@@ -57,11 +57,14 @@ def floor(module: str, package: str) -> Floor:
         return Floor("dsets", ours, FILE_FORMATS)
     if top == "experiments":
         return _experiments_floor(module)
+    if module == "zerounlearn.unlearning":
+        return Floor("the way in", ("util", "zerounlearn", "baselines", "dsets"), PLUMBING)
     return Floor("a method", ("util", package), PLUMBING)
 
 
 MEASURING = tuple(
-    f"experiments.{room}" for room in ("measuring", "tracing", "downstream", "pretraining", "benchmarking", "auditing")
+    f"experiments.{room}"
+    for room in ("measuring", "tracing", "geometry", "downstream", "pretraining", "benchmarking", "auditing")
 )
 RUNNING = tuple(f"experiments.{room}" for room in ("running", "requests", "reporting"))
 BELOW_EXPERIMENTS = ("util", "dsets", "baselines", "zerounlearn")

@@ -36,13 +36,21 @@ RUN = {"--unlearn_num": "2", "--retain_num": "4", "--device": "cpu", "--ppl": "n
 
 SMALLER: dict[str, dict[str, str | None]] = {
     "evaluate": RUN,
-    "sweep": RUN | {"--seeds": "0", "--datasets": "mcf"},
+    "sweep": RUN | {"--seeds": "0", "--datasets": "mcf", "--known": "any"},
     "causal_trace": {"--facts": "2", "--samples": "2", "--device": "cpu"},
+    "value_geometry": {
+        "--device": "cpu",
+        "--model_name": "world",
+        "--ds_name": "mcf",
+        "--counts": "2",
+        "--others": "4",
+    },
     "suggest_hparams": {"--device": "cpu"},
     "collect_stats": {"--device": "cpu"},
     "summarize": {},
     "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
+    "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
     "get_model": {},
     "patch": {},
     "arrivals": {"--device": "cpu", "--steps": "2", "--size": "2", "--watched": "3", "--ppl": "none"},
@@ -51,7 +59,10 @@ SMALLER: dict[str, dict[str, str | None]] = {
 }
 """Script → flags put in place of the documented ones, or added; None: a flag without a value."""
 
-KNOWING = ("audit", "causal_trace", "known_facts", "patch")
+FETCHED = "SmolLM2-135M-Instruct"
+"""Documented as fetched by name: a random model stands in its place, so that nothing is."""
+
+KNOWING = ("audit", "causal_trace", "known_facts", "patch", "unlearn")
 """Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
 in its place.
 """
@@ -100,6 +111,7 @@ def place(tmp_path, monkeypatch, world_records, world_patch) -> Path:
     _short_hparams(tmp_path / "hparams")
     (tmp_path / "my_facts.json").write_text(json.dumps([fact(i) for i in range(24)]), encoding="utf-8")
     (tmp_path / "facts.json").write_text(json.dumps(world_records("mcf")[:4]), encoding="utf-8")
+    (tmp_path / "requests.jsonl").write_text('"[[The Velvet Lantern]] belongs to the genre of"', encoding="utf-8")
     (tmp_path / "rows.json").write_text(json.dumps(ROWS), encoding="utf-8")
     for part in tiny_llama():
         part.save_pretrained(tmp_path / "models" / "my-model")
@@ -118,13 +130,17 @@ def place(tmp_path, monkeypatch, world_records, world_patch) -> Path:
 
 
 def _short_hparams(folder: Path) -> None:
-    """The committed files, with few documents and few steps."""
+    """The committed files, with few documents and few steps; the fetched model's are those of the embedded one, in
+    whose place the same random model stands.
+    """
     short = {"mom2_n_samples": 40, "v_num_grad_steps": 3, "num_steps": 2, "gd_steps": 5}
     for file in (root() / "hparams").glob("*/*.json"):
         values = json.loads(file.read_text(encoding="utf-8"))
-        to = folder / file.parent.name / file.name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(json.dumps(values | {key: short[key] for key in short if key in values}), encoding="utf-8")
+        to = folder / file.parent.name
+        to.mkdir(parents=True, exist_ok=True)
+        for name in {WORLD: (WORLD, FETCHED), FETCHED: ()}.get(file.stem, (file.stem,)):
+            made = values | {key: short[key] for key in short if key in values}
+            (to / f"{name}.json").write_text(json.dumps(made), encoding="utf-8")
 
 
 def changed(arguments: list[str], changes: dict[str, str | None]) -> list[str]:
@@ -138,8 +154,8 @@ def changed(arguments: list[str], changes: dict[str, str | None]) -> list[str]:
 
 
 def _small_world(place: Path, model_dir: Callable, name: str, flag: str | None = None) -> Path | None:
-    """`util.paths.model_dir`, but that the embedded model is a random one with its tokenizer."""
-    if name != WORLD:
+    """`util.paths.model_dir`, but that the embedded model and the fetched one are a random one with its tokenizer."""
+    if name not in (WORLD, FETCHED):
         return model_dir(name, flag)
     folder = place / "small_world"
     if not folder.exists():
@@ -167,7 +183,8 @@ def run_script(command: Command, place: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
         if name not in KNOWING:
             patched.setattr(paths, "model_dir", partial(_small_world, place, paths.model_dir))
-        importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name]))
+        own = {"--datasets": "real"} if FETCHED in arguments and name == "sweep" else {}
+        importlib.import_module(f"experiments.{name}").main(changed(arguments, SMALLER[name] | own))
 
 
 def run_module(command: Command, _place: Path) -> None:

@@ -14,6 +14,7 @@ GROUPS = {
     "requirements": [None],
     "requirements-dev": ["dev"],
     "requirements-extra": ["downstream", "plots", "real", "peft"],
+    "requirements-real": ["real"],
 }
 """List → the groups of pyproject.toml that it holds; None: what is always needed."""
 

@@ -1,6 +1,7 @@
 """The shell scripts: refusals before anything is installed, the choice of an environment, the grid that is started."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from baselines.registry import METHODS
 from util.paths import root
 
-VARIABLES = ("MODEL_DIR", "MODELS", "DATASETS", "SEEDS", "RETAIN_NUM", "RESULTS_DIR", "DEVICE", "VIRTUAL_ENV")
+VARIABLES = (
+    *("MODEL_DIR", "MODELS", "DATASETS", "SEEDS", "RETAIN_NUM", "RESULTS_DIR", "DEVICE", "VIRTUAL_ENV", "KNOWN"),
+    *("ACCEPT_LICENCE", "ZEROUNLEARN_MODELS"),
+)
 RECORDER = '#!/usr/bin/env bash\n[ "$1" = - ] || printf "%s\\n" "$@"\n'
 """Stands in for Python: has every package, and prints what it is asked to run."""
 
@@ -65,6 +69,50 @@ def test_the_published_grid_with_model_dir(tmp_path):
     assert flags[flags.index("--seeds") + 1 : flags.index("--device")] == ["1", "2"]
     assert flags[flags.index("--datasets") + 1 : flags.index("--seeds")] == ["zsre", "mquake", "mcf"]
     assert flags[-2:] == ["--gpus", "auto"]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The shell scripts and what run.sh reads, in a checkout that has fetched no model."""
+    folder = tmp_path / "checkout"
+    for name in ("sh", "baselines", "util", "zerounlearn"):
+        shutil.copytree(root() / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_a_published_model_is_fetched_and_its_grid_is_small(tmp_path, checkout):
+    def started(**variables):
+        done = bash(str(checkout / "sh" / "run.sh"), "ROME", "20", folder=tmp_path, DEVICE="cpu", **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[1:], done.stderr.splitlines()
+
+    flags, fetched = started(MODELS="SmolLM2-135M-Instruct")
+    assert fetched == [str(checkout / "experiments" / "get_model.py"), "SmolLM2-135M-Instruct"]
+    assert " ".join(flags) == (
+        "--methods ROME --unlearn_num 20 --retain_num 100 --models SmolLM2-135M-Instruct --datasets real --seeds 0 "
+        "--device cpu --eval_retain --known strict"
+    )
+    own = {"DATASETS": "pararel", "SEEDS": "3 4", "RETAIN_NUM": "7", "KNOWN": "prompt"}
+    flags, _ = started(MODELS="SmolLM2-135M-Instruct", **own)
+    assert " ".join(flags) == (
+        "--methods ROME --unlearn_num 20 --retain_num 7 --models SmolLM2-135M-Instruct --datasets pararel --seeds 3 4 "
+        "--device cpu --eval_retain --known prompt"
+    )
+    (checkout / "models" / "SmolLM2-135M-Instruct").mkdir(parents=True)
+    assert not started(MODELS="SmolLM2-135M-Instruct")[1], "a model that is there is not fetched again"
+    assert not started(MODELS="owner/name")[1], "the hub's models are fetched when they are loaded"
+    assert not started(MODELS="gemma-3-270m", ZEROUNLEARN_MODELS="elsewhere")[1]
+
+
+def test_terms_are_accepted_by_whoever_starts_the_run(tmp_path, checkout):
+    def started(**variables):
+        return bash(str(checkout / "sh" / "run.sh"), "ROME", "20", folder=tmp_path, MODELS="gemma-3-270m", **variables)
+
+    refused = started()
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert "Gemma Terms of Use (https://" in refused.stderr and "ACCEPT_LICENCE=1" in refused.stderr
+    accepted = started(ACCEPT_LICENCE="1")
+    assert accepted.returncode == 0 and accepted.stderr.splitlines()[1:] == ["gemma-3-270m", "--accept_licence"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from pydantic_core import ErrorDetails
 
 from util.errors import UserError
 
+Target = Literal["neutral", "ignorance", "one_step"]
+"""How a fact's new activation is found, see `TargetHParams`."""
+
 NonNegativeInt = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -96,6 +99,11 @@ class TargetHParams(LayerHParams):
 
     fact_token: the position whose key stands for the fact. layer_module_tmp, ln_f_module, lm_head_module: how the model
     names its decoder layers, its final norm and its head.
+
+    target: ``neutral``, the published search for the neutral answer. ``one_step``: in place of the search one gradient
+    and three evaluations along it. ``ignorance``: no gradient, but the mean state m of `invented_subjects` subjects
+    that do not exist in the fact's prompt form; the target is a + target_scale · (m − a), so that 1 is m itself, and
+    more than 1 goes on past it, away from what the fact's own state has beyond m.
     """
 
     fact_token: Literal["subject_last"]
@@ -108,6 +116,17 @@ class TargetHParams(LayerHParams):
     v_weight_decay: NonNegative
     clamp_norm_factor: PositiveFloat
     kl_factor: NonNegative
+    target: Target = "neutral"
+    invented_subjects: PositiveInt = 20
+    target_scale: PositiveFloat = 1.0
+
+    @property
+    def sensitive_target(self) -> Target:
+        """How the values that carry the true answers are found: by a search where the targets are, else in one step.
+
+        Ignorance of a subject says nothing of what carries its answer.
+        """
+        return "neutral" if self.target == "neutral" else "one_step"
 
 
 class TuningHParams(LayerHParams):

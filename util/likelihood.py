@@ -76,8 +76,15 @@ def read_tokens(
 
 def answer_log_likelihoods(model: PreTrainedModel, rows: Sequence[Answered]) -> torch.Tensor:
     """Σ log p over each row's answer tokens, (N,) float32; one forward pass, logits at the answers' positions only."""
-    hidden_BTO = final_hidden(model, pad([row.ids for row in rows]))
-    places = [place for number, row in enumerate(rows) for place in row.places(number)]
+    return answers_in(model, final_hidden(model, pad([row.ids for row in rows])), rows, [0] * len(rows))
+
+
+def answers_in(
+    model: PreTrainedModel, hidden_BTO: torch.Tensor, rows: Sequence[Answered], cuts: Sequence[int]
+) -> torch.Tensor:
+    """The same, given the final hidden states; cuts: how many of its first tokens each row of those lacks."""
+    cut_rows = enumerate(zip(rows, cuts, strict=True))
+    places = [place for number, (row, cut) in cut_rows for place in row.places(number, cut)]
     log_p_P, _ = read_tokens(model, hidden_BTO, places)
     owner_P = torch.tensor([row for row, _, _ in places], device=log_p_P.device)
     return log_p_P.new_zeros(len(rows)).index_add(0, owner_P, log_p_P)

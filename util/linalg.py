@@ -44,16 +44,36 @@ def spd_solve(factor_OO: torch.Tensor, B_ON: torch.Tensor) -> torch.Tensor:
     return torch.cholesky_solve(B_ON.double(), factor_OO)
 
 
-def orthonormal_basis(U_OU: torch.Tensor, rtol: float = 1e-6) -> torch.Tensor:
+def orthonormal_basis(U_OU: torch.Tensor, rtol: float = 1e-6, scale: float | None = None) -> torch.Tensor:
     """Q (O, r) float64 with QᵀQ = I and span(Q) = span(U).
 
-    Directions whose singular value is at most `rtol` × the largest are dropped, so duplicate and dependent columns
-    count once; an all-zero U gives r = 0.
+    Directions whose singular value is at most `rtol` × `scale` (the largest, unless given) are dropped, so duplicate
+    and dependent columns count once; an all-zero U gives r = 0.
     """
     left, singular, _ = torch.linalg.svd(U_OU.double(), full_matrices=False)
     if singular.numel() == 0 or singular[0] == 0:
         return left[:, :0]
-    return left[:, singular > rtol * singular[0]]
+    return left[:, singular > rtol * (singular[0] if scale is None else scale)]
+
+
+def basis_beside(U_OU: torch.Tensor, common_O: torch.Tensor) -> torch.Tensor:
+    """Q (O, r) float64, an orthonormal basis of the columns of U once each is made orthogonal to `common`.
+
+    span(Q) = {u − c cᵀ u / ‖c‖² : u in span(U)}, so that Qᵀ c = 0. A zero `common` leaves span(U); where it lies in
+    span(U), the rank falls by one.
+    """
+    Q_Or, common = orthonormal_basis(U_OU), common_O.double()
+    if not common.any():
+        return Q_Or
+    unit = common / common.norm()
+    return orthonormal_basis(Q_Or - torch.outer(unit, unit @ Q_Or), scale=1.0)
+
+
+def energy_inside(V_ON: torch.Tensor, Q_Or: torch.Tensor) -> torch.Tensor:
+    """‖Qᵀ v‖² / ‖v‖² of each column, (N,) float64: the share of its energy inside span(Q). 0 for a zero column."""
+    V = V_ON.double()
+    whole_N = V.square().sum(0)
+    return (Q_Or.T @ V).square().sum(0) / torch.where(whole_N > 0, whole_N, 1)
 
 
 def nearest_on_sphere(gain_O: torch.Tensor, wanted_ON: torch.Tensor) -> torch.Tensor:

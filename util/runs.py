@@ -48,24 +48,28 @@ class Parser(argparse.ArgumentParser):
 def cli(main: Callable[[list[str] | None], object]) -> None:
     """Run a script's main: a UserError becomes one line on stderr and exit 2, an interruption exit 130.
 
-    Every other exception is a bug and keeps its traceback (exit 1).
+    A number that main returns is the exit code. Every other exception is a bug and keeps its traceback (exit 1).
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    # Offline it tells of each of six attempts, twice, before the one line that says what to do.
+    # Offline it tells of each of six attempts, twice, before the one line that says what to do. Where it is imported
+    # later it takes its level from the environment.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     stages.setLevel(logging.INFO)
     if "--verbose" in sys.argv:
         for name in OURS:
             logging.getLogger(name).setLevel(logging.INFO)
     try:
         with logging_redirect_tqdm():
-            main(None)
+            code = main(None)
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command does the rest", file=sys.stderr)
         sys.exit(130)
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 def write_text(path: Path, text: str) -> None:

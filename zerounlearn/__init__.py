@@ -3,7 +3,8 @@
 from util.editing.method import public
 from zerounlearn.edit import edit
 from zerounlearn.hparams import HParams
+from zerounlearn.unlearning import Answer, Unlearned, unlearn
 
 apply_to_model = public(edit)
 
-__all__ = ["HParams", "apply_to_model", "edit"]
+__all__ = ["Answer", "HParams", "Unlearned", "apply_to_model", "edit", "unlearn"]

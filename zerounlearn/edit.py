@@ -1,29 +1,86 @@
 """ZeroUnlearn on a model: targets → layer problems → closed form → weights."""
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 
+from util.editing.keys import ModuleSite
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
+from util.invented import about_nobody
+from util.linalg import energy_inside
+from util.request import Request
 from util.weights import WeightEdits, checksums
 from zerounlearn.hparams import HParams
-from zerounlearn.solve import factor_utility, solve, solve_direct
+from zerounlearn.solve import factor_utility, sensitive_basis, solve, solve_direct
+
+log = logging.getLogger("zerounlearn")
+
+WATCHED = 64
+"""Subjects whose values stand for those of all others."""
+
+REMOVED_TOO_MUCH = 0.35
+"""Sum over the layers of the share of other subjects' values that is removed, from which on neighbours go: what was
+measured is in docs/why_published_fails.md."""
 
 
 def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     """Each request's prompt leads to its `target_new` (the neutral state), by W ← D W.
 
-    A module with a bias (GPT-2) keeps it: D multiplies the weight only.
+    A module with a bias (GPT-2) keeps it: D multiplies the weight only. With a projector, diagnostics
+    ``removed_from_others`` gives for each module the share of the energy of other subjects' values that it removes,
+    read from the retain requests or, without any, from subjects that do not exist; a warning comes where the sum over
+    the modules is above REMOVED_TOO_MUCH.
     """
-    sensitive = hparams.projector != "none"
-    return edit_layers(setting, hparams, lambda problem: _new_weight(setting, problem, hparams), sensitive=sensitive)
+    if hparams.projector == "none":
+        return edit_layers(setting, hparams, lambda problem: _new_weight(setting, problem, hparams, None))
+    nobody = about_nobody(setting.requests, WATCHED, setting.seed)
+    others = list(setting.retain_requests)[:WATCHED] or nobody
+    removed: dict[str, float] = {}
+
+    def new_weight(problem: LayerProblem) -> torch.Tensor:
+        common_O = _values(setting, nobody, problem).mean(1) if hparams.projector == "centred" else None
+        basis_Or = sensitive_basis(_sensitive(problem), hparams.projector, common_O)
+        removed[problem.name] = energy_inside(_values(setting, others, problem), basis_Or).mean().item()
+        return _new_weight(setting, problem, hparams, common_O)
+
+    edits = edit_layers(setting, hparams, new_weight, sensitive=True)
+    edits.diagnostics["removed_from_others"] = removed
+    if sum(removed.values()) > REMOVED_TOO_MUCH:
+        log.warning("%s", _warning(removed, hparams.projector, len(setting.requests)))
+    return edits
 
 
-def _new_weight(setting: Setting, problem: LayerProblem, hparams: HParams) -> torch.Tensor:
-    W, K, R, C = problem.W_OI, problem.K_IN, problem.R_ON, problem.C_II
-    U = problem.U_ON if problem.U_ON is not None else W[:, :0]
+def _warning(removed: dict[str, float], projector: str, count: int) -> str:
+    shares = ", ".join(f"{100 * share:.0f} % at {name}" for name, share in removed.items())
+    return (
+        f"projector {projector!r} with {count} fact(s) removes much of what other subjects' values are made of "
+        f"({shares}), so that other facts go, too; forget fewer facts at once, edit fewer layers, or set projector to "
+        "'none' (docs/why_published_fails.md)"
+    )
+
+
+def _values(setting: Setting, requests: Sequence[Request], problem: LayerProblem) -> torch.Tensor:
+    """W k (O, N) float64 in the plain prompts, on the model as edited so far."""
+    asked = replace(setting, requests=requests, progress=False)
+    K_IN = asked.at_subject(ModuleSite(problem.name, inputs=True)).to(problem.W_OI.device)
+    return problem.W_OI.double() @ K_IN.double()
+
+
+def _sensitive(problem: LayerProblem) -> torch.Tensor:
+    return problem.W_OI[:, :0] if problem.U_ON is None else problem.U_ON
+
+
+def _new_weight(
+    setting: Setting, problem: LayerProblem, hparams: HParams, common_O: torch.Tensor | None
+) -> torch.Tensor:
+    W, K, R, U, C = problem.W_OI, problem.K_IN, problem.R_ON, _sensitive(problem), problem.C_II
     a, ridge = hparams.wiki_KKT_lam, hparams.regularization_lam
     b, epsilon, projector = hparams.forget_KKT_lam, hparams.epsilon, hparams.projector
     if hparams.solver == "direct":
-        return solve_direct(W, K, R, U, C, a=a, b=b, ridge=ridge, epsilon=epsilon, projector=projector)
+        direct = {"a": a, "b": b, "ridge": ridge, "epsilon": epsilon}
+        return solve_direct(W, K, R, U, C, **direct, projector=projector, common_O=common_O)
     factor = setting.kept((problem.name, checksums(W), a, ridge), lambda: factor_utility(W, C, a, ridge))
-    return solve(W, K, R, U, factor, b=b, epsilon=epsilon, projector=projector)
+    return solve(W, K, R, U, factor, b=b, epsilon=epsilon, projector=projector, common_O=common_O)

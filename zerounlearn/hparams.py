@@ -20,5 +20,5 @@ class HParams(MomentHParams):
     forget_KKT_lam: NonNegative
     regularization_lam: PositiveFloat
     epsilon: Annotated[float, Field(ge=0, le=1)]
-    projector: Literal["published", "identity_preserving", "none"]
+    projector: Literal["published", "identity_preserving", "centred", "none"]
     solver: Literal["woodbury", "direct"]

@@ -3,26 +3,8 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from experiments.auditing.markup import document, table
 from experiments.auditing.plots import Line, heat_map, line_chart
-
-STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1c1c1c; --dim: #6a6a6a; --line: #d5d5d5; --bad: #b3261e;
-  --good: #1b7a3d; --warn: #9a6700; --cell: #eceff1; }
-@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e8e8e8; --dim: #9aa0a6; --line: #3a3f44;
-  --bad: #ff8a80; --good: #81c995; --warn: #fdd663; --cell: #2a2f34; } }
-body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-td:first-child, th:first-child, td.text { text-align: left; } td.text { white-space: normal; min-width: 12rem; }
-.dim { color: var(--dim); } .forgotten { color: var(--good); } .hidden { color: var(--warn); }
-.still { color: var(--bad); } svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 11px; }
-.axis { stroke: var(--dim); fill: none; } .empty { fill: var(--cell); } .got { fill: var(--bad); }
-.s0 { stroke: #4285f4; fill: none; } .s1 { stroke: var(--bad); fill: none; } .s2 { stroke: var(--dim); fill: none; }
-text.s0 { fill: #4285f4; stroke: none; } text.s1 { fill: var(--bad); stroke: none; }
-text.s2 { fill: var(--dim); stroke: none; }
-"""
 
 MEANING = {
     "forgotten": "No attack brought back more than it brings back of subjects that nobody knows.",
@@ -47,12 +29,7 @@ def page(result: Mapping) -> str:
         "<h2>What else changed</h2>",
         _locality(result["locality"]),
     ]
-    head = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width, initial-scale=1"><title>Audit: {escape(verdict)}</title>'
-        f"<style>{STYLE}</style></head><body>"
-    )
-    return head + "\n".join(parts) + "</body></html>\n"
+    return document(f"Audit: {verdict}", parts)
 
 
 def _where_from(result: Mapping) -> str:
@@ -73,7 +50,7 @@ def _attacks(result: Mapping) -> str:
         rows.append([f"<td>{escape(name)}</td>", *(f"<td>{text}</td>" for text in shown), about])
     skipped = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result["skipped"].items()]
     below = f"<p>Skipped:</p><ul class='dim'>{''.join(skipped)}</ul>" if skipped else ""
-    return _table(["attack", "recovered %", "95 % interval", "chance %", "facts", "", "what it does"], rows) + below
+    return table(["attack", "recovered %", "95 % interval", "chance %", "facts", "", "what it does"], rows) + below
 
 
 def _facts(result: Mapping) -> str:
@@ -113,10 +90,4 @@ def _locality(radii: Mapping[str, Mapping | None]) -> str:
         + [f"<td>{text}</td>" for text in ((f"{one['mean']:.4f}", f"{one['tail']:.4f}", one["n"]) if one else "–––")]
         for name, one in radii.items()
     ]
-    return _table(["KL of the next token, nats", "mean", "99 %", "prompts"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(text)}</th>" for text in head)
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return f"<div class='wide'><table><tr>{top}</tr>{body}</table></div>"
+    return table(["KL of the next token, nats", "mean", "99 %", "prompts"], rows)

@@ -2,19 +2,27 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dsets import Dataset
+from dsets import Dataset, Record
 from experiments.measuring.knowledge import KNOWLEDGE_VERSION, Verdict, at_most_per_relation, judge, known_records
 from experiments.running.identity import key
+from experiments.running.settings import ModelSettings
 from experiments.running.versions import scoring_versions
+from experiments.tracing.traced_facts import KnownFact, as_fact, known_facts
 from util import paths
 from util.files import locked
+from util.modeling import default_reading_tokens
 from util.request import Frame
-from util.runs import check_writable, write_json
+from util.runs import Stopwatch, check_writable, stages, write_json
+from util.tokens import tokenizer_hash
+from util.weights import weights_hash
+
+PLAIN = Frame()
 
 log = logging.getLogger("zerounlearn")
 
@@ -22,7 +30,7 @@ log = logging.getLogger("zerounlearn")
 @dataclass(frozen=True)
 class Knower:
     """An unedited model with its fingerprints. batch_tokens: of a batch that is only scored. frame: what stands around
-    the records' texts."""
+    the records' texts. told: whether a search is a line of the log, where no bar shows how far it is."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -30,6 +38,7 @@ class Knower:
     tokenizer_hash: str
     batch_tokens: int
     frame: Frame = Frame()
+    told: bool = False
 
     def chosen(
         self, dataset: Dataset, level: str, max_per_relation: int | None, data_dir: str | None, *, progress: bool
@@ -61,13 +70,48 @@ class Knower:
         with locked(kept[0]):
             if kept[0].is_file():  # another process may have found out while this one waited
                 return _read(kept[0])
-            model, tokens = self.model, self.batch_tokens
-            verdict = judge(model, self.tokenizer, dataset.records, level, batch_tokens=tokens, progress=progress)
+            model, tokens, watch = self.model, self.batch_tokens, Stopwatch(told=self.told)
+            if self.told:
+                stages.info("%s: looking for what the model knows of %d facts", dataset.name, len(dataset.records))
+            with watch.stage("known facts"):
+                verdict = judge(model, self.tokenizer, dataset.records, level, batch_tokens=tokens, progress=progress)
             write_json(kept[0], {"decided_by": self._decides(dataset, level), **verdict.to_json()})
         return verdict
 
+    def to_trace(
+        self,
+        dataset: Dataset,
+        drawn: Sequence[Record],
+        limit: int,
+        data_dir: str | None,
+        *,
+        whole_answer: bool = False,
+        progress: bool,
+    ) -> tuple[list[KnownFact], int]:
+        """`known_facts` among these records of the data set, kept as verdicts are.
+
+        Raises UserError where nothing can be written there.
+        """
+        what = {"limit": limit, "whole_answer": whole_answer, "drawn": [record.case_id for record in drawn]}
+        decides = self._decides(dataset, "traced") | what
+        path = self._kept(dataset, decides, data_dir)
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            wanted = set(found["case_ids"])
+            records = [record for record in drawn[: found["tried"]] if record.case_id in wanted]
+            return [as_fact(self.tokenizer, record, whole_answer) for record in records], found["tried"]
+        check_writable(path.parent, "--data_dir")
+        options = {"batch_tokens": self.batch_tokens, "progress": progress}
+        facts, tried = known_facts(self.model, self.tokenizer, drawn, limit, whole_answer=whole_answer, **options)
+        case_ids = [fact.case_id for fact in facts]
+        write_json(path, {"decided_by": decides, "case_ids": case_ids, "tried": tried})
+        return facts, tried
+
     def _path(self, dataset: Dataset, level: str, data_dir: str | None) -> Path:
-        name = f"{dataset.name}-{level}-{key(self._decides(dataset, level))[:16]}.json"
+        return self._kept(dataset, self._decides(dataset, level), data_dir)
+
+    def _kept(self, dataset: Dataset, decides: dict[str, object], data_dir: str | None) -> Path:
+        name = f"{dataset.name}-{decides['level']}-{key(decides)[:16]}.json"
         return paths.data_dir(data_dir) / "known" / name
 
     def _decides(self, dataset: Dataset, level: str) -> dict[str, object]:
@@ -82,6 +126,15 @@ class Knower:
             "frame": asdict(self.frame),
             "code": scoring_versions() | {"knowledge": KNOWLEDGE_VERSION},
         }
+
+
+def known_by(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings, frame: Frame = PLAIN
+) -> Knower:
+    """The Knower of a script's model."""
+    batch_tokens = settings.batch_tokens or default_reading_tokens(model)
+    told = not settings.quiet and not settings.progress
+    return Knower(model, tokenizer, weights_hash(model), tokenizer_hash(tokenizer), batch_tokens, frame, told)
 
 
 def _read(path: Path) -> Verdict:

@@ -1,15 +1,24 @@
 """What runs read before the model is loaded: hparams, data sets, corpora. Bad input is told before anything is slow."""
 
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import dsets
 from baselines.registry import method
+from dsets import excerpt, hub
 from dsets.corpus import Corpus, load_corpus
 from experiments.measuring import sampled_corpus
 from experiments.running.settings import CommonSettings
 from util import paths
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
+
+STANDS_FOR = {"wikimedia/wikipedia:20231101.en": excerpt.NAME}
+"""Set of the hub → the corpus that is measured where it cannot be had (docs/real_models.md compares them)."""
+
+log = logging.getLogger("zerounlearn")
 
 
 def read_hparams(settings: CommonSettings, alg_name: str) -> HParams:
@@ -43,3 +52,21 @@ def read_corpus(hparams: MomentHParams, data_dir: str | None) -> Corpus:
     if hparams.mom2_dataset == sampled_corpus.NAME:
         return sampled_corpus.recipe(hparams.mom2_n_samples)
     return load_corpus(hparams.mom2_dataset, hparams.mom2_n_samples, data_dir=data_dir)
+
+
+def at_hand(corpus: Corpus, data_dir: str | None, measured: Callable[[], bool] = lambda: False) -> Corpus:
+    """The corpus, or what stands for it where it is a set of the hub that cannot be had; a warning says so.
+
+    What is `measured` on it already, or was fetched, needs no hub. Where nothing stands for it, it is left to complain.
+    """
+    documents = corpus.documents
+    if not isinstance(documents, hub.HubDocuments) or documents.path.exists():
+        return corpus
+    instead = STANDS_FOR.get(documents.draw.shown)
+    if instead is None or measured():
+        return corpus
+    reason = hub.refusal(documents.draw.repository)
+    if reason is None:
+        return corpus
+    log.warning("corpus %s cannot be had from the hub (%s); %s stands for it", corpus.name, reason, instead)
+    return replace(load_corpus(instead, documents.draw.count, data_dir=data_dir), instead_of=corpus.name)

@@ -121,6 +121,7 @@ class Report:
                 "warnings": self.facts.warnings,
                 "neighbors_of_forgotten_subjects": forgotten_neighbors(self.facts),
             },
+            "corpus": self._corpus(),
             "statistics": moments.facts() if moments is not None else None,
             "downstream": session.downstream.record() if session.downstream else None,
             "context_templates": self.options["context_templates"],
@@ -133,6 +134,11 @@ class Report:
             "peak_memory_bytes": self.peak_memory,
             "peak_memory_of": "this run" if self.own_peak else "the process up to the end of this run",
         }
+
+    def _corpus(self) -> dict[str, str | None] | None:
+        """What the statistics are of, and what was asked for where another corpus stands for it."""
+        corpus = self.session.corpus(self.identity.hparams)
+        return {"name": corpus.name, "instead_of": corpus.instead_of} if corpus else None
 
     def _facts(self, name: str, records: list[Record]) -> Iterator[dict]:
         before = self.base[name]

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
 from dsets import DATASETS
+from dsets.splits import PARTS
 from experiments.benchmarking.work import WORK
 from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, seed_number, share
@@ -57,6 +58,27 @@ class SweepSettings(CommonSettings):
         if self.models is not None and self.model_name != WORLD:
             raise ValueError("--models and --model_name both name models; leave one of them out")
         return self
+
+
+class TuneSettings(CommonSettings):
+    """The command line of tune.py: a search for hparams, one method after another."""
+
+    alg_name: Annotated[str, Flag("methods, separated by commas, or all (default: ZeroUnlearn)", metavar="METHODS")] = (
+        "ZeroUnlearn"
+    )
+    ds_name: Annotated[str, Flag("a data set, as in evaluate.py (default: real)", reason=HASHED)] = "real"
+    seed: Annotated[int, Flag("draws the facts (default: 100)", decides="base", read=seed_number)] = 100
+    part: Annotated[
+        str,
+        Flag(
+            "the facts that settings are chosen on: tuning, a quarter of the subjects (default), which tables with "
+            "--part table do not use; or all",
+            decides="base",
+            choices=PARTS,
+        ),
+    ] = "tuning"
+    unlearn_num: Annotated[int, Field(ge=1), Flag("facts to forget (default: 20)", decides="base")] = 20
+    retain_num: Annotated[int, Field(ge=0), Flag("other facts to watch (default: 50)", decides="base")] = 50
 
 
 class CollectSettings(ModelSettings):
@@ -132,6 +154,10 @@ class CausalTraceSettings(ModelSettings):
         Flag("layers whose MLP or attention is put back together (default: a fifth of the depth)"),
     ] = None
     kinds: Annotated[tuple[str, ...], Flag("what is put back (default: all three)", choices=PIECES)] = PIECES
+    tokens: Annotated[
+        Literal["all", "subject_last"],
+        Flag("where something is put back: at all from the subject on (default), or at the subject's last alone"),
+    ] = "all"
     answer: Annotated[Literal["first", "whole"], Flag("tokens of the answer to read (default: first)")] = "first"
     seed: Annotated[int, Flag("draws the facts and the noise (default: 0)", read=seed_number)] = 0
     output: Annotated[
@@ -206,6 +232,35 @@ class KnownFactsSettings(ModelSettings):
     ] = None
     data_dir: Annotated[str | None, Flag("data sets, and what was found out (default: data/)")] = None
     dataset_size_limit: Annotated[int | None, Field(ge=1), Flag("read only the first so many records")] = None
+
+
+class ValueGeometrySettings(ModelSettings):
+    """The command line of value_geometry.py."""
+
+    ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
+    data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
+    counts: Annotated[tuple[int, ...], Flag("numbers of facts to forget (default: 5 10 20 50)")] = (5, 10, 20, 50)
+    others: Annotated[int, Field(ge=2), Flag("other facts, and invented subjects, to watch (default: 100)")] = 100
+    layers: Annotated[tuple[int, ...] | None, Flag("layers to look at (default: all)")] = None
+    sensitive: Annotated[
+        Literal["values", "search"],
+        Flag("the directions removed: the facts' own values, or the target values that ZeroUnlearn searches (slow)"),
+    ] = "values"
+    answers: Annotated[
+        bool, Flag("also ask the other facts after each projector alone, nothing being remapped (slow)")
+    ] = False
+    hparams_fname: Annotated[str | None, Flag(HPARAMS.replace("<alg_name>", "ZeroUnlearn"))] = None
+    seed: Annotated[int, Flag("draws the facts and the invented names (default: 0)", read=seed_number)] = 0
+    output: Annotated[
+        str | None, Flag("write the numbers as JSON there, too (default: only the table)", metavar="FILE")
+    ] = None
+    plot: Annotated[str | None, Flag("draw the figure as SVG there (needs matplotlib)", metavar="FILE")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if min(self.counts, default=0) < 1:
+            raise ValueError(f"--counts {' '.join(map(str, self.counts))}: give numbers of at least 1")
+        return self
 
 
 class BenchmarkSettings(ModelSettings):

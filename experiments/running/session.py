@@ -9,12 +9,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 import dsets
 from dsets.corpus import Corpus
 from dsets.record import in_frame
+from dsets.splits import part_of
 from experiments.downstream.scores import Downstream, open_downstream
 from experiments.measuring.perplexity import wikitext2
 from experiments.measuring.sampled_corpus import sampled
 from experiments.running.knowing import Knower
 from experiments.running.once import Made, Once
-from experiments.running.reading import read_corpus, read_dataset
+from experiments.running.reading import at_hand, read_corpus, read_dataset
 from experiments.running.settings import CommonSettings
 from util import modeling, paths
 from util.chat import chat_frame
@@ -61,16 +62,18 @@ class Session:
         return self.settings.batch_tokens or modeling.default_reading_tokens(self.model)
 
     def dataset(self, ds_name: str) -> dsets.Dataset:
-        """The data set of that name or path, less the facts that ``--known`` and ``--max_per_relation`` leave out."""
+        """The data set of that name or path, less what ``--known``, ``--max_per_relation`` and ``--part`` leave out."""
         return self.datasets.get(ds_name, lambda: self._dataset(ds_name)).value
 
     def _dataset(self, ds_name: str) -> dsets.Dataset:
         dataset = self.read.get(ds_name) or _framed(read_dataset(self.settings, ds_name), self.frame)
-        knower = Knower(self.model, self.tokenizer, self.weights, self.tokenizer_hash, self.scoring_tokens, self.frame)
-        settings = self.settings
-        return knower.chosen(
+        settings, told = self.settings, not self.settings.quiet and not self.settings.progress
+        prints = self.weights, self.tokenizer_hash
+        knower = Knower(self.model, self.tokenizer, *prints, self.scoring_tokens, self.frame, told)
+        chosen = knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
         )
+        return replace(chosen, records=part_of(chosen.records, settings.part))
 
     def corpus(self, hparams: HParams) -> Corpus | None:
         """The statistics corpus of hparams that name one."""
@@ -78,9 +81,30 @@ class Session:
             return None
         key = corpus_key(hparams)
         if key not in self.corpora:
-            found = read_corpus(hparams, self.settings.data_dir)
-            self.corpora[key] = sampled(found, self.model, self.tokenizer, progress=self.settings.progress)
+            self.take_corpus(read_corpus(hparams, self.settings.data_dir), [hparams])
         return self.corpora[key]
+
+    def take_corpus(self, corpus: Corpus, hparams: Sequence[MomentHParams]) -> None:
+        """Take it for what these hparams, which name the same one, are to be measured on: as the model samples it, or
+        what stands for it where it cannot be had."""
+
+        def measured() -> bool:
+            return all(self._cache(one, corpus).header(name) for one in hparams for name in one.rewrite_modules())
+
+        found = at_hand(corpus, self.settings.data_dir, measured)
+        key = corpus_key(hparams[0])
+        self.corpora[key] = sampled(found, self.model, self.tokenizer, progress=self.settings.progress)
+
+    def _cache(self, hparams: MomentHParams, corpus: Corpus) -> MomentCache:
+        return MomentCache(
+            paths.stats_dir(),
+            self.weights,
+            self.tokenizer_hash,
+            corpus.digest,
+            getattr(torch, hparams.mom2_dtype),
+            modeling.max_length(self.model, LONGEST_DOCUMENT),
+            self.settings.mom2_tolerance,
+        )
 
     def templates(self, seed: int) -> Made[Templates]:
         """Context templates of that seed."""
@@ -117,15 +141,7 @@ class Session:
         corpus = self.corpus(hparams)
         if not isinstance(hparams, MomentHParams) or corpus is None:
             return {}
-        cache = MomentCache(
-            paths.stats_dir(),
-            self.weights,
-            self.tokenizer_hash,
-            corpus.digest,
-            getattr(torch, hparams.mom2_dtype),
-            modeling.max_length(self.model, LONGEST_DOCUMENT),
-            self.settings.mom2_tolerance,
-        )
+        cache = self._cache(hparams, corpus)
         headers = {name: cache.header(name) or {} for name in hparams.rewrite_modules()}
         return {name: header["sha256"] for name, header in headers.items() if "sha256" in header}
 
@@ -153,8 +169,10 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     modeling.find_source(settings.model_name, settings.model_path_dir)
     datasets = {name: read_dataset(settings, name) for name in ds_names}
     readers = [one for one in hparams if isinstance(one, MomentHParams)]
-    corpora = {corpus_key(one): one for one in readers}
-    read = {key: read_corpus(one, settings.data_dir) for key, one in corpora.items()}
+    corpora: dict[tuple[str, int], list[MomentHParams]] = {}
+    for reader in readers:
+        corpora.setdefault(corpus_key(reader), []).append(reader)
+    read = {key: read_corpus(some[0], settings.data_dir) for key, some in corpora.items()}
     if settings.ppl == "paper" and hparams and not readers:
         raise UserError("--ppl paper reads the statistics corpus, and this method has none; use wikitext2 or none")
     if settings.ppl == "wikitext2":
@@ -169,12 +187,11 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     with watch.stage("load"):
         model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
         weights = weights_hash(model)
-    read = {key: sampled(one, model, tokenizer, progress=settings.progress) for key, one in read.items()}
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)
     frame = Frame() if settings.chat_template == "none" else chat_frame(tokenizer, settings.chat_template)
-    return Session(
+    session = Session(
         settings,
         model,
         tokenizer,
@@ -182,10 +199,13 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
         weights,
         tokenizer_hash(tokenizer),
         {name: _framed(dataset, frame) for name, dataset in datasets.items()},
-        read,
+        {},
         downstream,
         frame,
     )
+    for corpus, some in zip(read.values(), corpora.values(), strict=True):
+        session.take_corpus(corpus, some)
+    return session
 
 
 def _framed(dataset: dsets.Dataset, frame: Frame) -> dsets.Dataset:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
 from dsets import DATASETS
+from dsets.splits import PARTS
 from experiments.downstream.task_rows import TASKS
 from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, Settings, seed_number, share, tokens_or_auto
@@ -113,6 +114,15 @@ class CommonSettings(ModelSettings):
     max_per_relation: Annotated[
         int | None, Field(ge=1), Flag("of these take at most so many of each relation", decides="base")
     ] = None
+    part: Annotated[
+        str,
+        Flag(
+            "take only a quarter of the subjects (tuning), the others (table), or all (default); settings are chosen "
+            "on facts that no table uses",
+            decides="base",
+            choices=PARTS,
+        ),
+    ] = "all"
     num_edits: Annotated[
         int, Field(ge=0), Flag("requests per sequential step; 0: all at once (default)", decides="run")
     ] = 0

@@ -13,10 +13,10 @@ log = logging.getLogger("zerounlearn")
 
 
 def read_summary(folder: Path) -> dict:
-    """summary.json of a run folder, with the ``block`` that its Base belongs to (see `Identity.record`)."""
+    """summary.json of a run, with its ``folder`` and the ``block`` that its Base belongs to (see `Identity.record`)."""
     identity = json.loads((folder / "run.json").read_text(encoding="utf-8")).get("identity", {})
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    return summary | {"block": identity.get("block")}
+    return summary | {"folder": str(folder), "block": identity.get("block")}
 
 
 def run_files(folder: Path, methods: Sequence[str]) -> list[Path]:

@@ -90,9 +90,9 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
     Where a run of the block measured something of MORE, a second table has those columns.
     labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
     """
-    blocks, keys = [], [key[:-1] for key in dict.fromkeys(map(_block, summaries))]
-    for key in dict.fromkeys(map(_block, summaries)):
-        chosen = [summary for summary in summaries if _block(summary) == key]
+    texts, keys = [], [key[:-1] for key in dict.fromkeys(map(_block, summaries))]
+    for chosen in blocks(summaries):
+        key = _block(chosen[0])
         seeds = len({summary["seed"] for summary in chosen})
         title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
         title += f", PPL on {key[3]}" if key[3] not in (None, "none") else ""
@@ -100,10 +100,15 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
         title += f", Base {key[4][:8]}" if key[4] and keys.count(key[:-1]) > 1 else ""
         measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
         tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
-        blocks.append("\n\n".join([title, *tables]))
+        texts.append("\n\n".join([title, *tables]))
     if any(summary.get("collapse") for summary in summaries):
-        blocks.append("† collapsed: see `collapse` in the run's summary.json.")
-    return "\n\n".join(blocks)
+        texts.append("† collapsed: see `collapse` in the run's summary.json.")
+    return "\n\n".join(texts)
+
+
+def blocks(summaries: Sequence[dict]) -> list[list[dict]]:
+    """The summaries of each block, in the summaries' order."""
+    return [[one for one in summaries if _block(one) == key] for key in dict.fromkeys(map(_block, summaries))]
 
 
 def _counts(summaries: Sequence[dict]) -> str:

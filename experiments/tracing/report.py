@@ -53,7 +53,7 @@ def table(report: dict) -> str:
             shown = (
                 " ".join(f"{round(100 * value, 1) + 0.0:6.1f}" for value in values["effect"])
                 if values
-                else "(no such token)"
+                else "(no such token traced)"
             )
             lines.append(f"  {place:24}{shown}")
     return "\n".join(lines)

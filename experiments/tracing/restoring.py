@@ -4,8 +4,9 @@ The subject's token embeddings are blurred by noise, so that the answer's probab
 clean run is put back: a layer's output at one token, or what a window of layers adds to the residual stream there
 (their MLPs, their attention). What the probability gains is that piece's indirect effect.
 
-Same numbers as full forward passes, with less work: a restored run equals the blurred one below the window, so it
-starts there, and tokens before the subject have no effect at all, because attention is causal.
+Same numbers as full forward passes, with less work: a restored run equals the blurred one below the window and, because
+attention is causal, before the token where something is put back, so it starts there (`util.editing.restarts`); models
+that keep other states than keys and values run all tokens. Tokens before the subject have no effect at all.
 
 Shape letters: F facts, S noise samples, C = F · S blurred rows, R restored rows, T tokens, O hidden size, P positions,
 L layers.
@@ -23,9 +24,11 @@ from transformers import PreTrainedModel
 from experiments.tracing.pieces import ATTENTION, STATE
 from experiments.tracing.traced_facts import KnownFact
 from util.batching import counted_once, in_batches
+from util.editing.restarts import Restarts, goes_on, record
 from util.hooks import by_row, capture, frozen, patch, replaced
-from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods
+from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods, answers_in
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
+from util.tokens import pad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +101,14 @@ def trace(
 @dataclass(frozen=True)
 class _Blurred:
     """The blurred runs of a group of facts, S rows each: noise (C, T, E), the states that enter each layer but the
-    first (C, T, O), the answer's probability (C,), and whether decoder layers return tuples."""
+    first (C, T, O), the answer's probability (C,), whether decoder layers return tuples, and what runs can go on from,
+    if this model's can."""
 
     noise: torch.Tensor
-    entering: dict[int, torch.Tensor]
+    entering: Mapping[int, torch.Tensor]
     probability: torch.Tensor
     as_tuple: bool
+    restarts: Restarts | None = None
 
 
 class _Tracer:
@@ -158,6 +163,12 @@ class _Tracer:
     def _blur(self, facts: list[KnownFact], numbers: list[int]) -> _Blurred:
         repeated = [fact for fact in facts for _ in range(self.settings.samples)]
         noise = self._noise(facts, numbers)
+        with patch(self.embeddings, noise.add):
+            restarts = record(self.model, pad([fact.row.ids for fact in repeated], device=self.model.device))
+        if restarts is not None and goes_on(self.model, restarts):
+            rows = [fact.row for fact in repeated]
+            probability = answers_in(self.model, restarts.final_CTO, rows, [0] * len(rows)).exp()
+            return _Blurred(noise, restarts.entering, probability, restarts.as_tuple, restarts)
         tuples: list[bool] = []
         note = self.layers[0].register_forward_hook(lambda _m, _a, output: tuples.append(isinstance(output, tuple)))
         try:
@@ -195,22 +206,30 @@ class _Tracer:
         def work(group: list[int]) -> torch.Tensor:
             width = max(len(owner[i].row.ids) for i in group)
             c, position = torch.tensor([rows[i] for i in group], device=self.model.device).T
+            there = torch.zeros_like(position) if blurred.restarts else position
             with ExitStack() as stack:
-                stack.enter_context(self._blurred_below(among[0], blurred, c, width))
+                if blurred.restarts is None:
+                    stack.enter_context(self._blurred_below(among[0], blurred, c, width))
                 for i in among:
                     clean = _pick(outputs[kind, i], c // self.settings.samples, position)
-                    stack.enter_context(patch(self.modules[kind][i], _put(clean, position)))
-                return self._probability([owner[i] for i in group]).cpu()
+                    stack.enter_context(patch(self.modules[kind][i], _put(clean, there)))
+                if blurred.restarts is None:
+                    return self._probability([owner[i] for i in group]).cpu()
+                final = blurred.restarts.suffixes(c, position, among[0]).final(self.model)
+            return answers_in(self.model, final, [owner[i].row for i in group], position.tolist()).exp().cpu()
 
-        for group, probability in in_batches([self._cost(fact) for fact in owner], self.settings.batch_tokens, work):
+        cuts = [position if blurred.restarts else 0 for _, position in rows]
+        costs = [self._cost(fact, cut) for fact, cut in zip(owner, cuts, strict=True)]
+        for group, probability in in_batches(costs, self.settings.batch_tokens, work):
             found[group] = probability
             self.bar.update(len(group))
         return found
 
-    def _cost(self, fact: KnownFact) -> int:
-        """Tokens that a restored run counts for: more than it has where its logits take more room than its states."""
+    def _cost(self, fact: KnownFact, cut: int) -> int:
+        """Tokens that a restored run counts for: more than it has where its logits take more room than its states. Of
+        the first `cut`, which are not run, there are keys and values."""
         most_rows = max(1, LOGITS_AT_ONCE // self.model.config.get_text_config().vocab_size)
-        return max(len(fact.row.ids), self.settings.batch_tokens // most_rows)
+        return max(len(fact.row.ids) - cut + cut // 4, self.settings.batch_tokens // most_rows)
 
     @contextmanager
     def _blurred_below(self, layer: int, blurred: _Blurred, c: torch.Tensor, width: int) -> Iterator[None]:

@@ -5,17 +5,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 import dsets
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
 from experiments.tracing.pieces import MLP
 from experiments.tracing.restoring import TraceSettings, default_window, trace
-from experiments.tracing.traced_facts import known_facts
+from experiments.tracing.traced_facts import KnownFact
 from util import modeling
 from util.errors import UserError
 
-TRACED, FEWEST, TRIED = 100, 10, 2000
+TRACED, FEWEST, TRIED = 40, 10, 2000
 """Known facts that are traced, that a trace needs, and facts that are tried to find them."""
 
 
@@ -35,33 +35,37 @@ def adapted(like: dict[str, Any], names: dict[str, str], layers: Sequence[int], 
     return values
 
 
-def facts_to_trace(named: str | None, data_dir: str | None, *, world: bool) -> tuple[list[dsets.Record], str]:
-    """The facts to trace; none, and why, where no facts were named and the usual ones cannot be had."""
+def facts_to_trace(named: str | None, data_dir: str | None, *, world: bool) -> tuple[dsets.Dataset | None, str]:
+    """The data set with facts to trace; None, and why, where none was named and the usual one cannot be had."""
     try:
-        return dsets.load(named or "mcf", data_dir, world=world).records, ""
+        return dsets.load(named or "mcf", data_dir, world=world), ""
     except UserError as error:
         if named:
             raise
-        return [], f"no facts to trace: {error}"
+        return None, f"no facts to trace: {error}"
+
+
+def drawn(records: Sequence[dsets.Record], seed: int) -> list[dsets.Record]:
+    """The records among which known facts are looked for."""
+    return random.Random(seed).sample(records, min(TRIED, len(records)))
 
 
 def traced_layers(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    records: Sequence[dsets.Record],
+    facts: Sequence[KnownFact],
+    tried: int,
     *,
     seed: int,
     batch_tokens: int | None,
     progress: bool,
 ) -> tuple[list[int], str]:
-    """The layers, and where they come from. What keeps a trace from being made is said on stderr."""
+    """The layers, and where they come from: known facts out of so many that were tried. What keeps a trace from being
+    made is said on stderr."""
     tracing = TraceSettings(
         window=default_window(model),
         seed=seed,
         batch_tokens=batch_tokens or modeling.default_batch_tokens(model),
     )
-    drawn = random.Random(seed).sample(records, min(TRIED, len(records)))
-    facts, tried = known_facts(model, tokenizer, drawn, TRACED, batch_tokens=tracing.batch_tokens, progress=progress)
     if len(facts) < FEWEST:
         return usual_layers(model, f"the model knows {len(facts)} of {tried} facts, a causal trace needs {FEWEST}")
     found = trace(model, facts, [MLP], tracing, positions=lambda fact: [fact.last], progress=progress)

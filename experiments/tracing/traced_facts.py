@@ -43,6 +43,10 @@ class KnownFact:
         return PLACES[exact.get(position, 1 if position < self.last else 4)]
 
 
+TOKENS = {"all": KnownFact.traced, "subject_last": lambda fact: range(fact.last, fact.last + 1)}
+"""As --tokens names them: fact → the positions where something is put back."""
+
+
 def known_facts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dsets.record import Probe, Record
-from dsets.splits import draw, pools, share_to_count
+from dsets.splits import draw, part_of, pools, share_to_count
 from util.errors import UserError
 
 
@@ -129,3 +129,12 @@ def test_share():
     for ratio in (0.0, -0.1, 1.5, float("nan")):
         with pytest.raises(UserError, match="ratio is"):
             share_to_count(ratio, 30)
+
+
+def test_a_subject_belongs_to_one_part_and_about_a_quarter_is_for_tuning():
+    facts = records([f"Subject {i // 2}" for i in range(800)])
+    tuning, table = part_of(facts, "tuning"), part_of(facts, "table")
+    assert sorted(ids(tuning + table)) == ids(facts) and part_of(facts, "all") == facts
+    assert {one.subject for one in tuning}.isdisjoint(one.subject for one in table)
+    assert 0.18 < len(tuning) / len(facts) < 0.32
+    assert part_of(facts[::-1], "tuning") == tuning[::-1]  # the order does not decide

@@ -8,6 +8,7 @@ import torch
 
 from dsets import Record
 from experiments import causal_trace
+from experiments.running import knowing
 from experiments.tracing import heatmap
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
 from experiments.tracing.report import table
@@ -33,7 +34,24 @@ def asked(tmp_path, family):
         "--facts=5",
         "--samples=2",
         f"--output={tmp_path / 'out'}",
+        f"--data_dir={tmp_path / 'data'}",
     ]
+
+
+def test_the_subjects_last_token_alone(asked, tmp_path, monkeypatch):
+    """The same numbers at that token, none elsewhere; what the model knows is not asked again."""
+    causal_trace.main([*asked, "--skip_plot", "--quiet"])
+    path = tmp_path / "out" / "tiny_facts_seed0.json"
+    everywhere = json.loads(path.read_text())
+    monkeypatch.setattr(knowing, "known_facts", None)
+    causal_trace.main([*asked, "--skip_plot", "--tokens=subject_last"])
+    there = json.loads(path.read_text())
+    assert there["case_ids"] == everywhere["case_ids"] and there["tried"] == everywhere["tried"]
+    assert there["suggested_layers"] == everywhere["suggested_layers"]
+    for kind, effects in there["effects"].items():
+        assert {place for place, effect in effects.items() if effect} == {SUBJECT_LAST}
+        expected = everywhere["effects"][kind][SUBJECT_LAST]["effect"]
+        assert effects[SUBJECT_LAST]["effect"] == pytest.approx(expected, rel=1e-3, abs=1e-7)
 
 
 def test_numbers_heat_map_and_suggestion(asked, tmp_path, capsys):
@@ -198,4 +216,4 @@ def test_a_place_without_tokens_stays_white(tmp_path):
     report = {"model_name": "a/b", "facts": 1, "settings": {"window": 3}, "effects": {"mlp": effects}}
     heatmap.draw(report, tmp_path / "new" / "map.png")
     assert (tmp_path / "new" / "map.png").read_bytes().startswith(PNG)
-    assert "(no such token)" in table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})
+    assert "(no such token traced)" in table(report | {"tried": 1, "seconds": 1.0, "clean": 0.5, "blurred": 0.1})

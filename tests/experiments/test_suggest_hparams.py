@@ -27,6 +27,7 @@ def asked(tmp_path, family):
         f"--model_path_dir={tmp_path}",
         f"--facts={facts}",
         f"--output={tmp_path / 'out.json'}",
+        f"--data_dir={tmp_path / 'data'}",
         "--quiet",
     ]
 
@@ -115,7 +116,7 @@ def test_the_default_model_starts_from_its_own_file(asked, tmp_path, monkeypatch
     loaded = modeling.load("tiny", tmp_path, "cpu")
     monkeypatch.setattr(modeling, "load", lambda name, *_: loaded if name == modeling.WORLD else None)
     monkeypatch.setattr(suggesting, "TRIED", 20)
-    suggest_hparams.main([f"--output={tmp_path / 'world.json'}"])
+    suggest_hparams.main([f"--output={tmp_path / 'world.json'}", f"--data_dir={tmp_path / 'data'}"])
     assert HParams.from_json(tmp_path / "world.json").mom2_dataset == "world"
 
 

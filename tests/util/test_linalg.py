@@ -3,7 +3,15 @@ import torch
 
 from tests.memory import Peak
 from util.errors import UserError
-from util.linalg import nearest_on_sphere, null_space_projector, orthonormal_basis, spd_factor, spd_solve
+from util.linalg import (
+    basis_beside,
+    energy_inside,
+    nearest_on_sphere,
+    null_space_projector,
+    orthonormal_basis,
+    spd_factor,
+    spd_solve,
+)
 
 
 def random(*shape, seed=0):
@@ -68,6 +76,33 @@ DEPENDENT = torch.cat([random(7, 2), random(7, 2).sum(1, keepdim=True)], 1)
 )
 def test_rank(U, rank):
     assert orthonormal_basis(U).shape == (len(U), rank)
+
+
+def test_the_scale_of_what_counts_as_nothing_may_be_given():
+    U = torch.diag(torch.tensor([1.0, 1e-9, 0.0]))
+    assert [orthonormal_basis(U, scale=scale).shape[1] for scale in (None, 1e-4, 1e7)] == [1, 2, 0]
+
+
+def test_a_basis_beside_a_direction():
+    U, common = random(7, 3), random(7, seed=1)
+    Q = basis_beside(U, common)
+    beside = U - torch.outer(common, common @ U) / common.square().sum()
+    torch.testing.assert_close(Q.T @ Q, torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(Q @ (Q.T @ beside), beside)
+    assert (Q.T @ common).abs().max() < 1e-12
+    assert basis_beside(U, 5 * U[:, 1]).shape[1] == 2 and basis_beside(U[:, :1], U[:, 0]).shape[1] == 0
+    torch.testing.assert_close(basis_beside(U, 0 * common), orthonormal_basis(U))
+
+
+def test_the_energy_inside_and_that_outside_are_the_whole():
+    V, Q = random(7, 4), orthonormal_basis(random(7, 3, seed=1))
+    outside = V - Q @ (Q.T @ V)
+    expected = 1 - outside.square().sum(0) / V.square().sum(0)
+    torch.testing.assert_close(energy_inside(V, Q), expected)
+    torch.testing.assert_close(energy_inside(V * 1e6, Q), expected)
+    found = energy_inside(torch.cat([Q, torch.zeros(7, 1).double()], 1), Q)
+    torch.testing.assert_close(found, torch.tensor([1, 1, 1, 0]).double())
+    assert energy_inside(V, Q[:, :0]).tolist() == [0] * 4
 
 
 def test_null_space_projector():

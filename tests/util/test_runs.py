@@ -3,11 +3,14 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from util.errors import UserError
+from util.paths import root
 from util.provenance import provenance
 from util.runs import (
     OURS,
@@ -113,6 +116,23 @@ def test_exit_codes(capsys, problem, code, line):
     said = capsys.readouterr()
     assert (exit_info.value.code, said.out) == (code, "")
     assert said.err.startswith(line) and said.err.count("\n") == 1
+
+
+LATE = """
+import logging
+from util.runs import cli
+
+def main(_):
+    import huggingface_hub.utils.logging as late
+    late.get_logger("huggingface_hub.utils._http").warning("Retrying [Retry 1/5].")
+
+cli(main)
+"""
+
+
+def test_the_hubs_own_attempts_are_no_lines_of_ours_where_it_is_imported_later():
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True, cwd=root())
+    assert done.stderr == ""
 
 
 def test_the_hubs_own_attempts_are_no_lines_of_ours(capfd):

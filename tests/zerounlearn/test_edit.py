@@ -6,9 +6,10 @@ import torch
 from tests.tiny import MODULE_NAMES, REQUESTS, TARGET_SETTINGS, TEMPLATES, TINY, moments_for
 from util.editing import layers as layers_module
 from util.editing import setting as setting_module
-from util.editing.keys import average_keys
+from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.statistics import CorpusMoments
 from util.errors import UserError
+from util.invented import about_nobody
 from util.weights import read_weight, weights_hash
 from zerounlearn import HParams, apply_to_model
 
@@ -70,6 +71,45 @@ def test_without_projection_no_sensitive_search_is_made(family, monkeypatch):
     monkeypatch.setattr(setting_module, "find_targets", lambda *a, **k: calls.append(a[5]) or real(*a, **k))
     forget(model, tok, settings(family, projector="none"))
     assert calls == ["layer"]
+
+
+@pytest.mark.parametrize("projector", ["published", "identity_preserving", "centred"])
+def test_what_is_removed_from_others_is_told_and_warned_of(family, projector, monkeypatch, caplog):
+    """What is told is what the new weight lacks of invented subjects' values; the warning comes where it is much."""
+    edit_module = import_module("zerounlearn.edit")
+    model, tok = TINY[family]()
+    hparams = settings(family, layers=[1], projector=projector, forget_KKT_lam=0, epsilon=0.0)
+    name = hparams.rewrite_module(1)
+    nobody = about_nobody(REQUESTS, edit_module.WATCHED)
+    K = plain(model, tok, nobody, ModuleSite(name, inputs=True), 500)
+    before = read_weight(model, name) @ K
+    edits = forget(model, tok, hparams)
+    left = read_weight(model, name) @ K
+    expected = (1 - left.square().sum(0) / before.square().sum(0)).mean().item()
+    assert edits.diagnostics["removed_from_others"] == {name: pytest.approx(expected, abs=1e-4)}
+    edits.undo(model)
+    for limit, warnings in ((expected + 0.01, 0), (expected - 0.01, 1)):
+        caplog.clear()
+        monkeypatch.setattr(edit_module, "REMOVED_TOO_MUCH", limit)
+        forget(model, tok, hparams).undo(model)
+        assert len(caplog.messages) == warnings and all(name in message for message in caplog.messages)
+    mean = before.mean(1)
+    forget(model, tok, hparams)
+    kept = torch.allclose((read_weight(model, name) @ K).mean(1) @ mean, mean @ mean, rtol=1e-4)
+    assert kept == (projector == "centred")
+
+
+def test_others_are_the_facts_to_keep_where_some_are_given(family):
+    """The forgotten facts in their place lose all but ε² of theirs."""
+    model, tok = TINY[family]()
+    hparams = settings(family, layers=[1], clamp_norm_factor=1e-6)
+    edits = forget(model, tok, hparams, retain_requests=REQUESTS)
+    assert edits.diagnostics["removed_from_others"] == {hparams.rewrite_module(1): pytest.approx(1, abs=1e-4)}
+
+
+def test_without_projection_nothing_is_removed_from_others(family):
+    model, tok = TINY[family]()
+    assert "removed_from_others" not in forget(model, tok, settings(family, projector="none")).diagnostics
 
 
 def test_the_residual_is_made_at_the_edited_layer(family):

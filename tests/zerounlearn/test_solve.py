@@ -6,7 +6,7 @@ import torch
 from tests.memory import Peak
 from util.errors import UserError
 from util.linalg import orthonormal_basis
-from zerounlearn.solve import factor_utility, project, solve, solve_direct
+from zerounlearn.solve import factor_utility, project, sensitive_basis, solve, solve_direct
 
 A, B, RIDGE, EPSILON = 7.0, 3.0, 0.4, 0.01
 
@@ -47,10 +47,11 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-@pytest.mark.parametrize("projector", ["published", "identity_preserving", "none"])
+@pytest.mark.parametrize("projector", ["published", "identity_preserving", "centred", "none"])
 def test_cheap_and_direct_forms_agree(shape, projector):
     parts = problem(**shape)
-    new, reference = cheap(*parts, projector=projector), direct(*parts, projector=projector)
+    options = {"projector": projector, "common_O": random(5, seed=6)}
+    new, reference = cheap(*parts, **options), direct(*parts, **options)
     assert (new - reference).abs().max() < 1e-9
     assert new.dtype == torch.float64 and (new - parts[0]).abs().max() > 1e-3
 
@@ -134,6 +135,40 @@ def test_what_the_two_projectors_do_to_the_rest():
     torch.testing.assert_close(rest @ project(W, U, EPSILON, "identity_preserving"), rest @ W)
 
 
+def test_the_centred_projector_keeps_what_is_common_and_epsilon_of_the_centred_directions():
+    W, _, _, U, _ = problem()
+    common = random(5, seed=6)
+    projected = project(W, U, EPSILON, "centred", common)
+    beside = U - torch.outer(common, common @ U) / common.square().sum()
+    torch.testing.assert_close(common @ projected, common @ W)
+    torch.testing.assert_close(beside.T @ projected, EPSILON * (beside.T @ W))
+    rest = torch.linalg.svd(torch.cat([beside, common[:, None]], 1)).U[:, 3:]
+    torch.testing.assert_close(rest.T @ projected, rest.T @ W)
+    assert (common @ project(W, U, EPSILON, "identity_preserving") - common @ W).norm() > 0.1
+
+
+def test_what_is_common_counts_by_its_direction():
+    W, _, _, U, _ = problem()
+    common = random(5, seed=6)
+    once = project(W, U, EPSILON, "centred", common)
+    torch.testing.assert_close(project(W, U, EPSILON, "centred", -7e5 * common), once)
+    within = U @ random(2, seed=7)
+    assert sensitive_basis(U, "centred", within).shape == (5, 1) and sensitive_basis(U, "centred", common).shape[1] == 2
+
+
+@pytest.mark.parametrize("common", ["zero", "orthogonal"])
+def test_centred_is_identity_preserving_where_nothing_is_common(common):
+    W, _, _, U, _ = problem()
+    aside = torch.linalg.svd(U).U[:, 4]
+    found = project(W, U, EPSILON, "centred", aside if common == "orthogonal" else 0 * aside)
+    torch.testing.assert_close(found, project(W, U, EPSILON, "identity_preserving"))
+
+
+def test_a_sensitive_direction_that_all_facts_share_is_left_alone():
+    W, _, _, U, _ = problem(u=1)
+    torch.testing.assert_close(project(W, U, EPSILON, "centred", 3 * U[:, 0]), W)
+
+
 def test_independent_facts_as_many_as_rows_leave_epsilon_of_everything():
     W, _, _, _, _ = problem()
     torch.testing.assert_close(project(W, random(5, 8, seed=9), EPSILON, "published"), EPSILON * W)
@@ -163,3 +198,5 @@ def test_dependent_rows_of_the_weight_are_reported():
 def test_unknown_projector():
     with pytest.raises(ValueError, match="projector"):
         project(random(3, 4), random(3, 1), EPSILON, "sideways")
+    with pytest.raises(ValueError, match="takes common_O"):
+        project(random(3, 4), random(3, 1), EPSILON, "centred")

@@ -49,7 +49,7 @@ def edit_layers(
 ) -> WeightEdits:
     """Edit hparams.layers bottom up: `solve` turns each LayerProblem into the layer's new weight (O, I).
 
-    Targets z are searched once, on the unedited model, at the last edited layer; keys, hidden states and (with
+    Targets z are found once, on the unedited model, at the last edited layer; keys, hidden states and (with
     `sensitive`) the true answers' target values anew at every layer. If anything fails, every weight is put back.
     """
     edits = WeightEdits()
@@ -90,7 +90,8 @@ def _problem(
     U_ON = None
     if sensitive:
         with edits.timed("targets"):
-            U_ON = setting.targets(hparams, setting.true_answers, layer, "module").values_ON
+            how = hparams.sensitive_target
+            U_ON = setting.targets(hparams, setting.true_answers, layer, "module", target=how).values_ON
     W_OI = read_weight(setting.model, name)
     here = W_OI.device
     U_ON = U_ON.to(here) if U_ON is not None else None

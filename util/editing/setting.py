@@ -12,7 +12,7 @@ from util.editing.contexts import Templates, check, fitting, generate
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
 from util.editing.targets import Site, Targets, find_targets, joined
-from util.hparams import TargetHParams
+from util.hparams import Target, TargetHParams
 from util.linalg import spd_factor
 from util.modeling import default_batch_tokens
 from util.request import Request
@@ -71,16 +71,27 @@ class Setting:
         return [request.target_true for request in self.requests]
 
     def targets(
-        self, hparams: TargetHParams, answers: Sequence[str], layer: int, site: Site, *, final_logits: bool = False
+        self,
+        hparams: TargetHParams,
+        answers: Sequence[str],
+        layer: int,
+        site: Site,
+        *,
+        target: Target | None = None,
+        final_logits: bool = False,
     ) -> Targets:
-        """`find_targets` for these requests, or what it gave when the same was asked before, by any method."""
+        """`find_targets` for these requests, or what it gave when the same was asked before, by any method.
+
+        target: how, by default as the hparams say.
+        """
+        how = target or hparams.target, final_logits
         fingerprints = self.target_cache.fingerprints(self.model, self.tokenizer) if self.target_cache else {}
         if not (self.target_cache and self.target_cache.one_by_one):
-            return self._targets(fingerprints, hparams, answers, layer, site, final_logits)
+            return self._targets(fingerprints, hparams, answers, layer, site, *how)
         alone = [replace(self, requests=[one], context_templates=self.offered_templates) for one in self.requests]
         return joined(
             [
-                one._targets(fingerprints, hparams, [answer], layer, site, final_logits)
+                one._targets(fingerprints, hparams, [answer], layer, site, *how)
                 for one, answer in zip(alone, answers, strict=True)
             ]
         )
@@ -92,15 +103,25 @@ class Setting:
         answers: Sequence[str],
         layer: int,
         site: Site,
+        target: Target,
         final_logits: bool,
     ) -> Targets:
         asked = (self.model, self.tokenizer, self.requests, answers, layer, site, hparams, self.templates)
-        key = self.target_cache.key(*asked, final_logits, fingerprints) if self.target_cache else None
+        key = (
+            self.target_cache.key(*asked, target, self.seed, final_logits, fingerprints) if self.target_cache else None
+        )
         known = self.target_cache.read(key, self.model.device) if self.target_cache and key else None
         if known:
             return known
         start = time.perf_counter()
-        found = find_targets(*asked, batch_tokens=self.budget, final_logits=final_logits, progress=self.progress)
+        found = find_targets(
+            *asked,
+            batch_tokens=self.budget,
+            target=target,
+            seed=self.seed,
+            final_logits=final_logits,
+            progress=self.progress,
+        )
         if self.target_cache and key:
             self.target_cache.write(key, found, time.perf_counter() - start)
         return found

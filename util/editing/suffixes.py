@@ -111,15 +111,24 @@ class Suffixes:
         hidden_RSO = torch.cat([at_fact.to(self.hidden_RSO.dtype)[:, None], self.hidden_RSO[:, 1:]], dim=1)
         layers = decoder_layers(model)
         modules = {str(index): layers[index] for index in sorted(set(read))}
-        with replaced(layers[: self.entry.layer + 1], hidden_RSO, self.as_tuple), capture(modules) as seen:
-            backbone(model)(
+        with capture(modules) as seen:
+            self._run(model, hidden_RSO)
+        return {int(name): first(hidden) for name, hidden in seen.items()}
+
+    def final(self, model: PreTrainedModel) -> torch.Tensor:
+        """Hidden states (R, S, O) after the final norm, with nothing added."""
+        return self._run(model, self.hidden_RSO)
+
+    def _run(self, model: PreTrainedModel, hidden_RSO: torch.Tensor) -> torch.Tensor:
+        with replaced(decoder_layers(model)[: self.entry.layer + 1], hidden_RSO, self.as_tuple):
+            output = backbone(model)(
                 inputs_embeds=self.hidden_RSO,
                 attention_mask=self.mask,
                 position_ids=self.positions,
                 past_key_values=Cache(layers=self._cache_layers()),
                 use_cache=True,
             )
-        return {int(name): first(hidden) for name, hidden in seen.items()}
+        return output[0]
 
     def _cache_layers(self) -> list[_Prefix]:
         rows, prefix = len(self.mask), self.mask.shape[1] - self.positions.shape[1]
@@ -167,10 +176,10 @@ class WholeTexts:
 
         with patch(layers[self.entry.layer], add), capture(modules) as seen:
             run(model, self.batch, use_cache=False)
-        return {int(name): _from_fact(hidden, self.fact_R, self.count) for name, hidden in seen.items()}
+        return {int(name): from_fact(hidden, self.fact_R, self.count) for name, hidden in seen.items()}
 
 
-def _from_fact(hidden_RTO: torch.Tensor, fact_R: torch.Tensor, count: int) -> torch.Tensor:
+def from_fact(hidden_RTO: torch.Tensor, fact_R: torch.Tensor, count: int) -> torch.Tensor:
     """(R, S, O) of (R, T, O), from the fact's position on; the last position stands for those after it."""
     positions = fact_R[:, None] + torch.arange(count, device=fact_R.device)
     positions = positions.clamp(max=hidden_RTO.shape[1] - 1).to(hidden_RTO.device)
@@ -182,7 +191,7 @@ def cut(model: PreTrainedModel, texts: Sequence[FactText], entry: Entry) -> Suff
     batch = pad([text.ids for text in texts], device=model.device)
     fact = torch.tensor([text.fact for text in texts], device=batch.input_ids.device)
     with torch.no_grad():
-        if _keeps_keys_and_values(model):
+        if keeps_keys_and_values(model):
             try:
                 suffixes, last_RSO = _suffixes(model, batch, fact, entry)
                 if _replays(model, suffixes, last_RSO):
@@ -192,7 +201,7 @@ def cut(model: PreTrainedModel, texts: Sequence[FactText], entry: Entry) -> Suff
         return _whole(model, batch, fact, entry)
 
 
-def _keeps_keys_and_values(model: PreTrainedModel) -> bool:
+def keeps_keys_and_values(model: PreTrainedModel) -> bool:
     """Whether that is all that the model's own cache is made for."""
     try:
         layers = DynamicCache(config=model.config).layers
@@ -225,10 +234,11 @@ def _suffixes(
         note.remove()
     fact_R = fact_R.to(seen["out"].device)
     length_R = batch.attention_mask.sum(1).to(fact_R.device)
-    suffixes = _gather(seen["out"], cache, fact_R, length_R, entry, tuples[0])
+    states = [(layer.keys, layer.values) for layer in cache.layers[entry.layer + 1 :]]
+    suffixes = gather(seen["out"], states, fact_R, length_R, entry, tuples[0])
     if entry.inner is not None:
         suffixes = replace(suffixes, inside_RO=_at(seen["inner"], fact_R))
-    return suffixes, _from_fact(above["last"], fact_R, suffixes.hidden_RSO.shape[1])
+    return suffixes, from_fact(above["last"], fact_R, suffixes.hidden_RSO.shape[1])
 
 
 def _whole(model: PreTrainedModel, batch: Batch, fact_R: torch.Tensor, entry: Entry) -> WholeTexts:
@@ -248,17 +258,24 @@ def _at(inside_RTO: torch.Tensor, fact_R: torch.Tensor) -> torch.Tensor:
     return inside_RTO[where].to(fact_R.device)
 
 
-def _gather(out_RTO, cache: DynamicCache, fact_R, length_R, entry: Entry, as_tuple: bool) -> Suffixes:
+def gather(
+    out_RTO: torch.Tensor,
+    states: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    fact_R: torch.Tensor,
+    length_R: torch.Tensor,
+    entry: Entry,
+    as_tuple: bool,
+) -> Suffixes:
+    """The suffixes of whole texts that were run. out: what the entry's layer gave. states: keys and values of each
+    layer above it, bottom up. fact, length: where each suffix begins, and tokens of the text."""
     device = out_RTO.device
     after = torch.arange(int((length_R - fact_R).max()), device=device)
     before = torch.arange(int(fact_R.max()), device=device)
     positions = fact_R[:, None] + after
     sources = before + (fact_R - fact_R.max())[:, None]
     mask = torch.cat([sources >= 0, positions < length_R[:, None]], dim=1).long()
-    hidden = _from_fact(out_RTO, fact_R, len(after))
-    prefixes = tuple(
-        (_prefix(layer.keys, sources), _prefix(layer.values, sources)) for layer in cache.layers[entry.layer + 1 :]
-    )
+    hidden = from_fact(out_RTO, fact_R, len(after))
+    prefixes = tuple((_prefix(keys, sources), _prefix(values, sources)) for keys, values in states)
     return Suffixes(entry, hidden, mask, torch.minimum(positions, length_R[:, None] - 1), prefixes, as_tuple)
 
 

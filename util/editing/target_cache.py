@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates
 from util.editing.targets import Site, Targets
-from util.hparams import TargetHParams
+from util.hparams import Target, TargetHParams
 from util.request import Request
 from util.tensor_files import read_tensors, write_tensors
 from util.tokens import tokenizer_hash
@@ -23,8 +23,11 @@ from util.weights import weights_hash
 CODE_VERSION = 2
 """Raise when the same inputs would give other targets."""
 
-DECIDING = tuple(name for name in TargetHParams.model_fields if name != "layers")
-"""Hparams that the search reads beside the layer, which it is told."""
+IGNORANCE = ("invented_subjects", "target_scale")
+"""Hparams that are read for the target ``ignorance`` alone."""
+
+DECIDING = tuple(name for name in TargetHParams.model_fields if name not in ("layers", "target"))
+"""Hparams that decide beside the layer and the kind of target, which are told."""
 
 
 def _asked(request: Request, answer: str) -> list[object]:
@@ -53,15 +56,19 @@ class TargetCache:
         site: Site,
         hparams: TargetHParams,
         templates: Templates,
+        target: Target,
+        seed: int,
         final_logits: bool,
         fingerprints: dict[str, str] | None = None,
     ) -> dict[str, object]:
         """What determines the targets: the model as it is now, the facts in their order, and how they are searched.
 
-        The budget of a batch is no part of it: it moves the results by float noise only. fingerprints: of model and
-        tokenizer, where they are known.
+        The budget of a batch is no part of it: it moves the results by float noise only. Nor is what another way to a
+        target reads: a search has no invented subjects. fingerprints: of model and tokenizer, where they are known.
         """
-        return {
+        own = {"seed": seed} if target == "ignorance" else {}
+        left_out = () if target == "ignorance" else IGNORANCE
+        return own | {
             "code_version": CODE_VERSION,
             "torch": torch.__version__,
             "device": model.device.type,
@@ -69,7 +76,8 @@ class TargetCache:
             "facts": [_asked(one, answer) for one, answer in zip(requests, answers, strict=True)],
             "layer": layer,
             "site": site,
-            "hparams": {name: getattr(hparams, name) for name in DECIDING},
+            "hparams": {name: getattr(hparams, name) for name in DECIDING if name not in left_out},
+            "target": target,
             "templates": templates,
             "final_logits": final_logits,
         }

@@ -8,6 +8,8 @@ Texts are the context templates around the prompt; the KL divergence compares th
 subject's last token of the drift text "{subject} is a", where δ is added too. Adam(v_lr), stop below a loss of 0.05 or
 at evaluation v_num_grad_steps, ‖δ‖ ≤ clamp_norm_factor · ‖a‖ after each step. The result is a + δ. This is the target
 search of ROME (Meng et al. 2022) and MEMIT (2023); as in their released code the decay term does not square ‖δ‖.
+In place of Adam stand, where asked for, `cheap_targets.one_step` on the same loss, and `cheap_targets.ignorance`, whose
+loss is only told.
 
 The δs of different facts share no parameter, so all facts run in one batch with a loss, an Adam state, a clamp and a
 stop each: the sum of their losses has each δ's own gradient. A fact that has stopped leaves the batch.
@@ -25,13 +27,14 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import counted_once, until_they_fit
+from util.editing.cheap_targets import ignorance, one_step
 from util.editing.contexts import Templates
 from util.editing.keys import ModuleSite, plain
 from util.editing.objective import SearchBatch, assemble, evaluate, example, penalties
 from util.editing.passage import measure
 from util.editing.suffixes import Entry
 from util.hooks import frozen
-from util.hparams import TargetHParams
+from util.hparams import Target, TargetHParams
 from util.modeling import layer_count, module
 from util.request import Request
 
@@ -42,7 +45,7 @@ Site = Literal["layer", "module"]
 
 @dataclass(frozen=True)
 class Targets:
-    """values_ON: a + δ, float32. anchors_ON: a. loss_N: each fact's last loss. steps_N: Adam steps it took."""
+    """values_ON: a + δ, float32. anchors_ON: a. loss_N: each fact's last loss. steps_N: steps taken from a."""
 
     values_ON: torch.Tensor
     anchors_ON: torch.Tensor
@@ -71,6 +74,8 @@ def find_targets(
     templates: Templates,
     *,
     batch_tokens: int,
+    target: Target = "neutral",
+    seed: int = 0,
     final_logits: bool = False,
     progress: bool = False,
 ) -> Targets:
@@ -79,7 +84,8 @@ def find_targets(
     site: a is the layer's own output (``layer``; a + δ is MEMIT's z) or the edited module's output (``module``). The
     residual stream makes δ enter the layer's output alike either way, but for models that scale or norm the module's
     output first: there δ takes that passage, too. final_logits: read the NLL from the model's own output rather than
-    through the logit lens at max(v_loss_layer, layer) (ROME). batch_tokens bounds the padded tokens of one batch;
+    through the logit lens at max(v_loss_layer, layer) (ROME). target: see `TargetHParams`, whose own may be another
+    for other answers; seed draws the names of invented subjects. batch_tokens bounds the padded tokens of one batch;
     running out of GPU memory halves this batch and all that follow, and goes on.
     """
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
@@ -89,8 +95,14 @@ def find_targets(
     examples = [
         example(tokenizer, request, answer, templates) for request, answer in zip(requests, answers, strict=True)
     ]
+    find = {"neutral": _optimise, "one_step": _step_once, "ignorance": _judge}[target]
+    values_ON = torch.empty_like(anchors_ON)
+    if target == "ignorance":
+        asked, count = (model, tokenizer, requests, ModuleSite(name)), hparams.invented_subjects
+        mean_ON = ignorance(*asked, count=count, seed=seed, batch_tokens=batch_tokens)
+        values_ON = anchors_ON + hparams.target_scale * (mean_ON - anchors_ON)
     solved = Targets(
-        torch.empty_like(anchors_ON),
+        values_ON,
         anchors_ON,
         anchors_ON.new_empty(len(requests)),
         anchors_ON.new_empty(len(requests)),
@@ -105,7 +117,7 @@ def find_targets(
         def work(group: list[int]) -> None:
             group_N, chosen = torch.tensor(group, device=anchors_ON.device), [examples[i] for i in group]
             with counted_once(bar):
-                _optimise(model, assemble(model, chosen, entry, lens), group_N, solved, hparams, bar)
+                find(model, assemble(model, chosen, entry, lens), group_N, solved, hparams, bar)
 
         for _ in until_they_fit(split(range(len(examples)), batch_tokens), split, cost, work):
             pass
@@ -170,6 +182,59 @@ def _optimise(
         _clamp(delta_NO, hparams.clamp_norm_factor * norm_N)
         if not going.all():
             batch, active, drift0 = batch.facts(going.nonzero()[:, 0]), active[going], drift0[going]
+
+
+class _Loss:
+    """δ (N, O) → the loss of each fact (N,). The first call must be at δ = 0, the next ones are held to its drift."""
+
+    def __init__(self, model: PreTrainedModel, batch: SearchBatch, norm_N: torch.Tensor, hparams: TargetHParams):
+        self._model, self._batch, self._norm_N, self._hparams = model, batch, norm_N, hparams
+        self._drift0: torch.Tensor | None = None
+
+    def __call__(self, delta_NO: torch.Tensor) -> torch.Tensor:
+        nll_N, drift = evaluate(self._model, self._batch, delta_NO, self._hparams)
+        if self._drift0 is None:
+            self._drift0 = drift.detach()
+        return nll_N + penalties(drift, self._drift0, delta_NO, self._norm_N, self._hparams)
+
+
+def _step_once(
+    model: PreTrainedModel,
+    batch: SearchBatch,
+    group_N: torch.Tensor,
+    solved: Targets,
+    hparams: TargetHParams,
+    bar: tqdm,
+) -> None:
+    """Fill in the targets of one group of facts by `one_step`; a fact whose loss is low enough already stays."""
+    anchors_NO = solved.anchors_ON.T[group_N]
+    norm_N = torch.linalg.vector_norm(anchors_NO, dim=1)
+    loss = _Loss(model, batch, norm_N, hparams)
+    delta_NO, loss_N, first_N = one_step(loss, torch.zeros_like(anchors_NO), hparams.clamp_norm_factor * norm_N)
+    there_N = first_N < STOP_BELOW
+    delta_NO[there_N] = 0
+    solved.values_ON[:, group_N] = (anchors_NO + delta_NO).T
+    solved.loss_N[group_N] = torch.where(there_N, first_N, loss_N)
+    solved.steps_N[group_N] = (delta_NO != 0).any(1).to(solved.steps_N)
+    bar.update(len(group_N))
+
+
+@torch.no_grad()
+def _judge(
+    model: PreTrainedModel,
+    batch: SearchBatch,
+    group_N: torch.Tensor,
+    solved: Targets,
+    hparams: TargetHParams,
+    bar: tqdm,
+) -> None:
+    """Fill in the loss of targets that are given, for one group of facts."""
+    anchors_NO = solved.anchors_ON.T[group_N]
+    loss = _Loss(model, batch, torch.linalg.vector_norm(anchors_NO, dim=1), hparams)
+    loss(torch.zeros_like(anchors_NO))
+    solved.loss_N[group_N] = loss(solved.values_ON.T[group_N] - anchors_NO)
+    solved.steps_N[group_N] = 0
+    bar.update(len(group_N))
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ OTHER = {
     "downstream_eval_steps": 7,
     "known": "strict",
     "max_per_relation": 7,
+    "part": "table",
     "chat_template": "user",
     "alg_name": "FT",
     "seed": 7,

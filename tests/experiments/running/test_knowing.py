@@ -48,6 +48,24 @@ def test_a_strict_verdict_serves_both_levels(knowing, tmp_path, monkeypatch):
     assert json.loads(path.read_text())["decided_by"]["weights"] == "weights"
 
 
+def test_facts_to_trace_are_kept_and_found_again(knowing, tmp_path, monkeypatch):
+    knower, dataset = knowing
+    drawn = dataset.records[::-1]
+    options = {"data_dir": str(tmp_path), "progress": False}
+    facts, tried = knower.to_trace(dataset, drawn, 3, **options)
+    assert (len(facts), tried) == (3, 3) and [fact.case_id for fact in facts] == [7, 6, 5]
+    monkeypatch.setattr(module, "known_facts", never)
+    assert knower.to_trace(dataset, drawn, 3, **options) == (facts, tried)
+    for other, records, limit, whole in (
+        (replace(knower, weights="edited"), drawn, 3, False),
+        (knower, dataset.records, 3, False),
+        (knower, drawn, 4, False),
+        (knower, drawn, 3, True),
+    ):
+        with pytest.raises(AssertionError, match="judged again"):
+            other.to_trace(dataset, records, limit, whole_answer=whole, **options)
+
+
 def test_chosen(knowing, tmp_path):
     knower, dataset = knowing
     assert knower.chosen(dataset, "any", None, None, progress=False) == dataset

@@ -96,6 +96,22 @@ def put(clean, position):
     return change
 
 
+def test_runs_go_on_where_something_is_put_back(traced, monkeypatch):
+    """What the families above are compared in; a model that cannot go on runs all tokens, to the same numbers."""
+    model, facts = traced
+    settings, made = TraceSettings(samples=2, window=3), []
+    real = runs.goes_on
+    monkeypatch.setattr(runs, "goes_on", lambda *given: made.append(real(*given)) or made[-1])
+    short = trace(model, facts, PIECES, settings)
+    assert made == [True]
+    for name in ("record", "goes_on"):
+        monkeypatch.setattr(runs, name, lambda *_: None)
+    for one, other in zip(short, trace(model, facts, PIECES, settings), strict=True):
+        assert (one.clean, one.corrupted) == pytest.approx((other.clean, other.corrupted), rel=1e-4)
+        for kind in PIECES:
+            torch.testing.assert_close(one.restored_PL[kind], other.restored_PL[kind], atol=1e-6, rtol=1e-3)
+
+
 def test_batches_do_not_matter(traced):
     model, facts = traced
     small, large = (
@@ -110,15 +126,15 @@ def test_running_out_of_memory_halves_the_batches(monkeypatch):
     model, _ = build("llama")
     facts = [as_fact(tokenizer(bos=True, pad=False), record, whole_answer=True) for record in RECORDS]
     whole = trace(model, facts, PIECES, TraceSettings(samples=2, window=2, batch_tokens=100_000))
-    real, refused = runs.answer_log_likelihoods, []
+    real, refused = runs.answers_in, []
 
-    def small_memory(model, rows):
+    def small_memory(model, hidden, rows, cuts):
         if len(rows) > 4:
             refused.append(len(rows))
             raise torch.OutOfMemoryError("pretended")
-        return real(model, rows)
+        return real(model, hidden, rows, cuts)
 
-    monkeypatch.setattr(runs, "answer_log_likelihoods", small_memory)
+    monkeypatch.setattr(runs, "answers_in", small_memory)
     halved = trace(model, facts, PIECES, TraceSettings(samples=2, window=2, batch_tokens=100_000))
     assert refused
     for one, other in zip(halved, whole, strict=True):

@@ -1,0 +1,1 @@
+"""What deletion requests ask for: their files, and what a model says of a subject."""

@@ -1,0 +1,130 @@
+"""Everything that a model says of a subject: facts of a data set about it, and its own answers in built-in forms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import Record
+from dsets.real.wordings import read_wordings
+from dsets.record import relation
+from dsets.world.relations import RELATIONS
+from experiments.measuring.generation import generate_texts
+from experiments.requests.asking.wanted import Wanted
+from util.invented import invented_names
+from util.standing import standings
+
+INVENTED = tuple(invented_names(3))
+"""Subjects that do not exist: what is said of them too is no knowledge of a subject."""
+LEAST_PROBABILITY = 0.2
+"""Of an answer in a built-in form: below it the model guesses."""
+NEW_TOKENS, MOST_WORDS = 12, 5
+ENDS = '.,;:!?\n()"“”'
+"""What an answer ends before."""
+MORE_WORDINGS = 4
+
+
+@dataclass(frozen=True)
+class Form:
+    """A relation's sentences with ``{}``: the first is asked, the others are its paraphrases."""
+
+    relation: str
+    templates: tuple[str, ...]
+
+
+def forms(world: bool) -> list[Form]:
+    """The built-in prompt forms: of the embedded world's relations, or of the shipped real facts'."""
+    if world:
+        return [Form(one.name, one.templates) for one in RELATIONS]
+    return [Form(one.name, tuple(text.replace("a(n)", "a") for text in one.templates)) for one in read_wordings()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """A model that is asked what it says. facts: of the named data set. batch_tokens: of a generated batch."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    facts: Sequence[Record]
+    world: bool
+    batch_tokens: int
+    progress: bool = False
+
+    def facts_wanted(self, wanted: Sequence[Wanted]) -> dict[int, tuple[Record, ...]]:
+        """Place in `wanted` → the facts it is about; () where the model says nothing of its own about the subject."""
+        asked = {place: self._forms(one) for place, one in enumerate(wanted) if one.record is None}
+        answers = self._said({(form, wanted[place].subject) for place, some in asked.items() for form in some})
+        found: dict[int, tuple[Record, ...]] = {}
+        for place, one in enumerate(wanted):
+            if one.record:
+                found[place] = (one.record,)
+                continue
+            listed = [] if one.prompt else self._listed(one.subject)
+            own = [
+                _record(form, one, answers[form, one.subject])
+                for form in asked[place]
+                if answers.get((form, one.subject))
+            ]
+            records = [*listed, *own]
+            named = [replace(record, case_id=f"{one.id}/{number}") for number, record in enumerate(records, 1)]
+            found[place] = tuple(named if not one.prompt else records)
+        return found
+
+    def _listed(self, subject: str) -> list[Record]:
+        """Facts of the data set about the subject, one a prompt."""
+        own = {record.prompt: record for record in self.facts if record.subject.casefold() == subject.casefold()}
+        return list(own.values())
+
+    def _forms(self, one: Wanted) -> list[Form]:
+        """What is asked for a request: its own prompt, or the built-in forms of relations that the facts lack."""
+        if one.prompt:
+            return [Form(one.prompt, (one.prompt,))]
+        listed = {relation(record) for record in self._listed(one.subject)}
+        return [form for form in forms(self.world) if form.relation not in listed]
+
+    def _said(self, asked: set[tuple[Form, str]]) -> dict[tuple[Form, str], str]:
+        """The model's own answers that are about the subject: said with some certainty, and not of invented ones."""
+        order = sorted(asked, key=lambda one: (one[1], one[0].relation))
+        every = list(dict.fromkeys([*order, *((form, name) for form, _ in order for name in INVENTED)]))
+        if not every:
+            return {}
+        texts = generate_texts(
+            self.model,
+            self.tokenizer,
+            [form.templates[0].replace("{}", name) for form, name in every],
+            max_new_tokens=NEW_TOKENS,
+            batch_tokens=self.batch_tokens,
+            progress=self.progress,
+        )
+        said = dict(zip(every, map(answer_in, texts), strict=True))
+        usual = {form: {said[form, name].casefold() for name in INVENTED} for form, _ in order}
+        own = {one: said[one] for one in order if said[one] and said[one].casefold() not in usual[one[0]]}
+        return self._certain(own)
+
+    def _certain(self, own: Mapping[tuple[Form, str], str]) -> dict[tuple[Form, str], str]:
+        questions = {
+            (form, name): (form.templates[0].replace("{}", name), text, None) for (form, name), text in own.items()
+        }
+        found = standings(self.model, self.tokenizer, questions.values(), batch_tokens=self.batch_tokens)
+        kept = (one for one in own if found[questions[one]].said)
+        return {one: own[one] for one in kept if found[questions[one]].probability >= LEAST_PROBABILITY}
+
+
+def answer_in(text: str) -> str:
+    """The answer that a generated text begins with: what stands before the first punctuation mark, a few words."""
+    line = text.strip()
+    end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
+    answer = line[:end].strip()
+    return answer if answer and len(answer.split()) <= MOST_WORDS and any(map(str.isalnum, answer)) else ""
+
+
+def _record(form: Form, one: Wanted, answer: str) -> Record:
+    """The model's own answer as a fact."""
+    return Record(
+        case_id=one.id,
+        prompt=form.templates[0],
+        subject=one.subject,
+        target_true=answer,
+        paraphrases=tuple(text.replace("{}", one.subject) for text in form.templates[1 : 1 + MORE_WORDINGS]),
+        relation_id=form.relation,
+    )

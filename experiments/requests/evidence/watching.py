@@ -1,0 +1,123 @@
+"""Facts that are to stay: neighbours of what is forgotten, its subjects' other facts, and facts about others."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from dsets import Probe, Record
+from experiments.measuring.metrics import all_right
+from experiments.measuring.scoring import Question, score
+
+TRIED, MOST_WATCHED, MOST_PROTECTED = 400, 100, 50
+"""Facts of the data set that are asked about, and of those that are known: watched, and handed to the method to keep
+(methods that read `retain_requests` do); the two share none."""
+NEIGHBOURS = 8
+"""Of one fact."""
+MOST_LOST = 20
+"""Lost prompts that the report names."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Questions that the unedited model answers right, by kind.
+
+    protected: records that the method may keep, none of which is watched. known: the records of the watched facts about
+    others.
+    """
+
+    neighbours: tuple[Question, ...]
+    same_subject: tuple[Question, ...]
+    retain: tuple[Question, ...]
+    protected: tuple[Record, ...] = ()
+    known: tuple[Record, ...] = ()
+
+    def questions(self) -> dict[str, tuple[Question, ...]]:
+        """Kind, as report.json calls it → questions."""
+        return {"neighbours": self.neighbours, "same_subject": self.same_subject, "retain": self.retain}
+
+
+def choose_watched(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Record],
+    forgotten: Sequence[Record],
+    *,
+    seed: int,
+    batch_tokens: int,
+    progress: bool = False,
+) -> Watched:
+    """What the unedited model knows of what is to stay.
+
+    neighbours: the facts' own neighbouring prompts, and facts of the data set with the same answer, about subjects that
+    are not forgotten. same_subject: the data set's other facts about forgotten subjects.
+    """
+    subjects = {record.subject.casefold() for record in forgotten}
+    done = {record.fact for record in forgotten}
+    near = _probes(facts, forgotten, subjects)
+    others = [record for record in facts if record.subject.casefold() in subjects and record.fact not in done]
+    taken = {question for some in near for question in some}
+    far = [one for one in facts if one.subject.casefold() not in subjects and one.own_question not in taken]
+    drawn = random.Random(f"watched {seed}").sample(far, min(TRIED, len(far)))
+    asked = [*taken, *(one.own_question for one in (*others, *drawn))]
+    scores = score(model, tokenizer, asked, batch_tokens=batch_tokens, progress=progress, desc="facts to be kept")
+
+    def right(questions: Sequence[Question]) -> list[Question]:
+        return [one for one in dict.fromkeys(questions) if all_right(scores[one].correct)]
+
+    known = [one for one in drawn if right([one.own_question])]
+    protected = known[: min(MOST_PROTECTED, len(known) // 3)]
+    rest = known[len(protected) :][:MOST_WATCHED]
+    neighbours = [question for some in near for question in right(some)[:NEIGHBOURS]]
+    return Watched(
+        tuple(dict.fromkeys(neighbours)),
+        tuple(right([one.own_question for one in others])),
+        tuple(dict.fromkeys(one.own_question for one in rest)),
+        tuple(protected),
+        tuple(rest),
+    )
+
+
+def _probes(facts: Sequence[Record], forgotten: Sequence[Record], subjects: set[str]) -> list[list[Question]]:
+    """Each forgotten fact's neighbours, its own first, at most three times NEIGHBOURS."""
+    found = []
+    for record in forgotten:
+        own: list[Question] = [
+            record.question(probe.prompt, probe.answer) for probe in record.neighborhood if _free(probe, subjects)
+        ]
+        same = [
+            other.own_question
+            for other in facts
+            if other.target_true == record.target_true and other.subject.casefold() not in subjects
+        ]
+        found.append([*own, *same][: 3 * NEIGHBOURS])
+    return found
+
+
+def _free(probe: Probe, subjects: set[str]) -> bool:
+    return not any(subject in probe.prompt.casefold() for subject in subjects)
+
+
+def still_right(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    watched: Watched,
+    *,
+    batch_tokens: int,
+    progress: bool = False,
+) -> dict[str, dict[str, object]]:
+    """Kind → how many of the watched questions there are, and which of them the model as it is no longer answers."""
+    kinds = watched.questions()
+    every = [question for questions in kinds.values() for question in questions]
+    scores = score(model, tokenizer, every, batch_tokens=batch_tokens, progress=progress, desc="facts to be kept")
+    return {
+        kind: _kept(questions, [bool(all_right(scores[one].correct)) for one in questions])
+        for kind, questions in kinds.items()
+    }
+
+
+def _kept(questions: Sequence[Question], right: Sequence[bool]) -> dict[str, object]:
+    lost = [f"{question[0]} {question[1]}" for question, kept in zip(questions, right, strict=True) if not kept]
+    share = 100 * sum(right) / len(right) if right else None
+    return {"n": len(right), "before": 100.0 if right else None, "after": share, "lost": lost[:MOST_LOST]}

@@ -1,0 +1,104 @@
+"""Differences of methods to one of them, fact by fact on the same facts and seeds, with bootstrap intervals."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.measuring.metrics import CREDIT
+from experiments.running.table import COLUMNS, aligned
+
+RESAMPLES = 10_000
+
+Facts = dict[tuple[int, str], float]
+"""(seed, fact) → credit after the edit, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean difference in points, its 95 % interval, and over how many facts and seeds it is."""
+
+    mean: float
+    low: float
+    high: float
+    facts: int
+    seeds: int
+
+    def __str__(self) -> str:
+        mark = " *" if self.low > 0 or self.high < 0 else ""
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]{mark}"
+
+
+def differences(folders: Mapping[str, Sequence[Path]], against: str) -> str:
+    """A Markdown table: a row per other method, a column per measure, method less `against`; * where 0 is outside.
+
+    folders: method → its run folders, one a seed, all of one Base. Eff, Gen, Spe and Retain are differences per fact;
+    the intervals draw seeds, and facts within them, with replacement. PPL is one number a seed, and its interval draws
+    seeds.
+    """
+    values = {name: credits(runs) for name, runs in folders.items()}
+    measures = [key for key in COLUMNS if any(key in found for found in values.values())]
+    rows = [["less " + against, *(COLUMNS[key] for key in measures), "facts, seeds"]]
+    for name, found in values.items():
+        if name == against:
+            continue
+        got = {key: difference(found.get(key, {}), values[against].get(key, {})) for key in measures}
+        size = next((f"{one.facts}, {one.seeds}" for one in got.values() if one), "–")
+        rows.append([name, *(str(got[key] or "–") for key in measures), size])
+    return aligned(rows)
+
+
+def credits(folders: Sequence[Path]) -> dict[str, Facts]:
+    """Measure → credits of the facts of some runs after the edit; a fact without such prompts is left out.
+
+    How an answer's tokens count is the data set's `metric`, which the run has noted.
+    """
+    found: dict[str, Facts] = {}
+    for folder in folders:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        metric = json.loads((folder / "run.json").read_text(encoding="utf-8"))["hashes"]["metric"]
+        seed, ppl = summary["seed"], summary["unlearned"].get("ppl")
+        if ppl is not None:
+            found.setdefault("ppl", {})[seed, ""] = ppl / 100  # `difference` gives points
+        for place, key in (("forget", "efficacy"), ("retain", "retain")):
+            for row in _rows(folder / f"{place}.jsonl"):
+                _note(found, key, seed, row, [row["after"]["efficacy"]], metric)
+        for row in _rows(folder / "forget.jsonl"):
+            for key in ("generalization", "specificity"):
+                _note(found, key, seed, row, row["after"][key], metric)
+    return found
+
+
+def _rows(path: Path) -> list[dict]:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if row["after"] is not None]
+
+
+def _note(found: dict[str, Facts], key: str, seed: int, row: dict, prompts: Sequence[dict], metric: str) -> None:
+    if prompts:
+        credit = statistics.fmean(CREDIT[metric](prompt["correct"]) for prompt in prompts)
+        found.setdefault(key, {})[seed, f"{row['case_id']}"] = credit
+
+
+def difference(ours: Facts, theirs: Facts) -> Difference | None:
+    """Mean of ours less theirs over the facts that both have, in points; None where they share none.
+
+    The 95 % percentile interval comes from a two-stage bootstrap with a fixed seed: seeds are drawn with replacement,
+    then as many facts of each as it has. With one seed only facts are drawn.
+    """
+    by_seed: dict[int, list[float]] = {}
+    for key in sorted(ours.keys() & theirs.keys()):
+        by_seed.setdefault(key[0], []).append(100 * (ours[key] - theirs[key]))
+    if not by_seed:
+        return None
+    groups, rng = [np.array(values) for values in by_seed.values()], np.random.default_rng(0)
+    sums = np.stack([one[rng.integers(len(one), size=(RESAMPLES, len(one)))].sum(1) for one in groups], axis=1)
+    sizes = np.array([len(one) for one in groups])
+    drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
+    means = np.take_along_axis(sums, drawn, 1).sum(1) / sizes[drawn].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    whole = np.concatenate(groups)
+    return Difference(float(whole.mean()), float(low), float(high), len(whole), len(groups))

@@ -1,0 +1,115 @@
+"""Choosing hparams on facts that no table uses: the same number of trials for every method, one axis after another."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from util.hparams import HParams, LayerHParams
+
+TRIALS = 8
+"""Trials of every method: the start, two other choices of layers, and five along the method's own axes."""
+
+SHARES = (0.1, 0.3, 0.5)
+"""Depths, as shares of the number of layers, of which the first two that the start does not edit alone are tried."""
+
+SEARCH = {"v_lr": (0.5, 0.2)}
+
+AXES: dict[str, dict[str, tuple]] = {
+    "ZeroUnlearn": {"wiki_KKT_lam": (15000, 500, 3000, 60000, 240000), **SEARCH},
+    "ZeroUnlearn_GD": {
+        "target_weight": (100, 10, 1000),
+        "gd_lr": (0.001, 0.003),
+        "nullspace_threshold": (0.01, 0.001),
+        **SEARCH,
+    },
+    "ZeroUnlearn_Local": {
+        "mom2_update_weight": (1000, 300, 3000),
+        "protect_weight": (10.0, 100.0),
+        "own_direction": ("none", "centred"),
+        **SEARCH,
+    },
+    "ROME": {
+        "v_num_grad_steps": (15, 25),
+        "kl_factor": (0.0625, 0.25),
+        "clamp_norm_factor": (0.75, 0.5, 1.5),
+        **SEARCH,
+    },
+    "MEMIT": {"mom2_update_weight": (300, 30, 100, 1000, 3000), **SEARCH},
+    "AlphaEdit": {"nullspace_threshold": (0.01, 0.001, 0.0001), "L2": (10, 1, 100), **SEARCH},
+    "FT": {"lr": (5e-4, 5e-5, 1.5e-4, 1.5e-3), "norm_constraint": (None, 5e-4), "num_steps": (25, 10)},
+    "GA": {"lr": (1e-3, 1e-4, 3e-4, 3e-3), "stop_above": (5.0, None), "num_steps": (25, 10)},
+    "NPO": {"lr": (3e-5, 1e-5, 1e-4), "beta": (0.1, 0.5), "retain_weight": (1.0, 5.0), "num_steps": (10, 20)},
+}
+"""Method → hparam → values. The first is where the search starts; each further one is a trial of its own."""
+
+Values = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try. changed: what differs from the best before it. score: see `score`; summary: of its run."""
+
+    changed: Values
+    hparams: HParams
+    summary: dict
+    score: float
+
+
+def axes(alg_name: str, start: HParams, depth: int) -> dict[str, Sequence]:
+    """The axes of a method: layers first, then its own; `depth` is the model's number of layers.
+
+    A method that edits one layer, several or all starts from that many; the two other choices are single layers.
+    """
+    layers: dict[str, Sequence] = {}
+    if isinstance(start, LayerHParams):
+        single = [[round(share * (depth - 1))] for share in SHARES]
+        layers = {"layers": [start.layers, *[one for one in single if one != start.layers][:2]]}
+    return layers | AXES[alg_name]
+
+
+def started(alg_name: str, start: HParams) -> HParams:
+    """The hparams with the first value of every axis of the method."""
+    return type(start)(**start.model_dump() | {name: values[0] for name, values in AXES[alg_name].items()})
+
+
+def climb(start: HParams, along: dict[str, Sequence], measure: Callable[[HParams], dict]) -> list[Trial]:
+    """Coordinate ascent of `score`, in the axes' order: one trial per further value, the rest at the best so far.
+
+    measure: hparams → the summary of a run with them. The first trial is the start. A tie keeps the earlier.
+    """
+    trials = [_trial({}, start, measure)]
+    for name, values in along.items():
+        best = max(trials, key=lambda trial: trial.score)
+        for value in values[1:]:
+            changed = type(start)(**best.hparams.model_dump() | {name: value})
+            trials.append(_trial({name: value}, changed, measure))
+    return trials
+
+
+def _trial(changed: Values, hparams: HParams, measure: Callable[[HParams], dict]) -> Trial:
+    summary = measure(hparams)
+    return Trial(changed, hparams, summary, score(summary["base"], summary["unlearned"]))
+
+
+def score(base: dict, unlearned: dict) -> float:
+    """The objective, 0 to 100: the harmonic mean of what was forgotten and what was kept.
+
+    Forgotten: 100 less the mean of Eff and Gen, each as a share of Base's. Kept: the mean of Spe and Retain as shares
+    of Base's (at most all), times Base's PPL over the run's where that is worse. What was not measured does not count.
+    A model that broke (a value that is no number) scores 0.
+    """
+    left = [share for name in ("efficacy", "generalization") if (share := _share(base, unlearned, name)) is not None]
+    kept = [share for name in ("specificity", "retain") if (share := _share(base, unlearned, name)) is not None]
+    if not left or not kept or any(share != share for share in left + kept):
+        return 0.0
+    forgotten, keeping = 1 - sum(left) / len(left), sum(kept) / len(kept)
+    before, after = base.get("ppl"), unlearned.get("ppl")
+    if before is not None:
+        keeping *= min(1.0, before / after) if after == after and after else 0.0
+    return 100 * 2 * forgotten * keeping / (forgotten + keeping) if forgotten + keeping else 0.0
+
+
+def _share(base: dict, unlearned: dict, name: str) -> float | None:
+    """A value as a share of Base's, at most 1; None where Base has none, or 0."""
+    if not base.get(name) or unlearned.get(name) is None:
+        return None
+    return min(1.0, unlearned[name] / base[name])

@@ -1,0 +1,82 @@
+"""The search for hparams: as many trials for every method, one change at a time, an objective that is what it says."""
+
+import pytest
+
+from baselines.registry import METHODS, method
+from experiments.running.tuning import AXES, TRIALS, axes, climb, score, started
+from util.hparams import LayerHParams
+from util.paths import hparams_dir
+
+TUNED = sorted(set(METHODS) - {"BASE"})
+MODELS = {"world": 4, "Llama-3.2-3B-Instruct": 28, "Qwen3-4B": 36}
+
+
+def hparams(name, model="Llama-3.2-3B-Instruct"):
+    return method(name).HParams.from_json(hparams_dir() / name / f"{model}.json")
+
+
+def fixed(values):
+    return lambda hparams: {"base": {"efficacy": 100}, "unlearned": {"efficacy": 100 - values(hparams)}, "seconds": {}}
+
+
+@pytest.mark.parametrize("name", TUNED)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_method_gets_the_same_number_of_trials_on_every_model(name, model):
+    along = axes(name, started(name, hparams(name, model)), MODELS[model])
+    assert 1 + sum(len(values) - 1 for values in along.values()) == TRIALS
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_a_trial_changes_one_setting_of_the_best_before_it_and_is_valid(name):
+    start = started(name, hparams(name))
+    seen = []
+    trials = climb(start, axes(name, start, 28), lambda one: seen.append(one) or summary(50, 50))
+    assert [trial.hparams for trial in trials] == seen and len(set(map(repr, seen))) == TRIALS
+    for trial in trials[1:]:  # all score the same, so the start stays the best
+        different = {key for key, value in trial.hparams.model_dump().items() if value != getattr(start, key)}
+        assert different == set(trial.changed) and len(different) == 1
+
+
+def summary(left, kept, ppl=None):
+    base = {"efficacy": 100, "generalization": 100, "specificity": 100, "retain": 100, "ppl": 10 if ppl else None}
+    after = {"efficacy": left, "generalization": left, "specificity": kept, "retain": kept, "ppl": ppl}
+    return {"base": base, "unlearned": after, "seconds": {"total": 1.0}}
+
+
+def test_the_search_keeps_what_was_better_and_goes_on_from_there():
+    start = started("MEMIT", hparams("MEMIT"))
+    wanted = {"mom2_update_weight": 1000, "v_lr": 0.2}
+
+    def measure(one):
+        return summary(50 - 20 * sum(getattr(one, key) == value for key, value in wanted.items()), 100)
+
+    trials = climb(start, axes("MEMIT", start, 28), measure)
+    best = max(trials, key=lambda trial: trial.score)
+    assert {key: getattr(best.hparams, key) for key in wanted} == wanted
+    assert best.hparams.layers == start.layers
+
+
+def test_layers_are_tried_beside_those_of_the_start():
+    start = started("MEMIT", hparams("MEMIT"))
+    assert axes("MEMIT", start, 28)["layers"] == [start.layers, [3], [8]]
+    assert axes("MEMIT", start.model_copy(update={"layers": [3]}), 28)["layers"] == [[3], [8], [14]]
+    assert all(issubclass(method(name).HParams, LayerHParams) for name in AXES)
+
+
+def test_the_score_is_the_harmonic_mean_of_forgotten_and_kept():
+    assert score(**sides(summary(0, 100))) == 100
+    assert score(**sides(summary(100, 100))) == 0 == score(**sides(summary(0, 0)))
+    assert score(**sides(summary(50, 100))) == pytest.approx(100 * 2 * 0.5 * 1 / 1.5)
+    assert score(**sides(summary(0, 100, ppl=20))) == pytest.approx(100 * 2 * 0.5 / 1.5)
+    assert score(**sides(summary(0, 100, ppl=5))) == 100  # a better PPL makes up for nothing
+
+
+def test_what_was_not_measured_does_not_count_and_a_broken_model_scores_nothing():
+    only = {"efficacy": 50, "specificity": 80}
+    assert score({**only, "retain": None}, {"efficacy": 0, "specificity": 80, "retain": None}) == 100
+    assert score(only, {"efficacy": float("nan"), "specificity": 80}) == 0
+    assert score(only, {"efficacy": None, "specificity": None}) == 0
+
+
+def sides(one):
+    return {"base": one["base"], "unlearned": one["unlearned"]}

@@ -1,0 +1,212 @@
+"""unlearn.py from its command line, on a tiny model and facts that it knows; what it leaves, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from experiments import unlearn as script
+from experiments.requests.unlearning import model_folder
+from tests.experiments.known import known_facts
+from tests.experiments.small import hparams_of
+from tests.tiny import tiny_llama
+from util.errors import UserError
+
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a model in bfloat16, facts that it knows, and a corpus."""
+    folder = tmp_path_factory.mktemp("unlearn")
+    model, tokenizer = tiny_llama(max_position_embeddings=512)
+    model = model.to(torch.bfloat16)
+    tokenizer.chat_template = TEMPLATE
+    model.save_pretrained(folder / "models" / "Tiny")
+    tokenizer.save_pretrained(folder / "models" / "Tiny")
+    facts = known_facts(model.float(), tokenizer, 16)
+    (folder / "watched.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder, facts
+
+
+@pytest.fixture
+def command(place, work, monkeypatch, tmp_path):
+    """(requests …, **flags) → exit code, in a folder of its own for results."""
+    folder, _ = place
+    monkeypatch.setenv("ZEROUNLEARN_RESULTS", str(tmp_path / "results"))
+
+    def run(*requests, **changes):
+        path = tmp_path / "requests.jsonl"
+        path.write_text("\n".join(map(json.dumps, requests)), encoding="utf-8")
+        flags = {
+            "requests": path if requests else None,
+            "model_name": "Tiny",
+            "model_path_dir": folder / "models",
+            "alg_name": "MEMIT",
+            "hparams_fname": strong(hparams_of(work, "MEMIT")),
+            "facts_of": folder / "watched.json",
+            "save_model": tmp_path / "out",
+            "report": tmp_path / "report",
+            "attacks": "none",
+            "ppl": "none",
+            "device": "cpu",
+        } | changes
+        given = [(name, value) for name, value in flags.items() if value is not None]
+        return script.main([part for name, value in given for part in (f"--{name}", str(value)) if part != ""])
+
+    return run
+
+
+def strong(path):
+    """The same hparams with an edit that a random model notices."""
+    values = json.loads(Path(path).read_text(encoding="utf-8"))
+    values |= {"mom2_update_weight": 0.1, "v_num_grad_steps": 15, "clamp_norm_factor": 3.0, "kl_factor": 0.0}
+    Path(path).write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+def order(fact, name):
+    return {"id": name, **fact}
+
+
+def read(tmp_path):
+    return json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+
+
+def test_known_facts_are_unlearned_and_the_report_says_so(place, command, tmp_path, capsys):
+    facts = place[1]
+    unknown = {"id": "x", "prompt": "{} is", "subject": "Nils Delgado", "target_true": "xyzzy"}
+    code = command(order(facts[0], "a"), order(facts[5], "b"), unknown, {"id": "n", "subject": "Quelara Zelfin"})
+    report = read(tmp_path)
+    rows = {row["id"]: row for row in report["requests"]}
+    assert rows["x"]["status"] == "not known" and rows["x"]["after"] is None
+    for name in "ab":
+        row = rows[name]
+        assert row["before"]["rank"] == 1 and row["status"] in ("gone", "weakened", "still there")
+        assert row["after"]["probability"] < row["before"]["probability"]
+        assert {"prompt", "question", "chat"} <= {one["kind"] for one in row["facts"][0]["wordings"]}
+    asked = [row["status"] for row in rows.values() if row["status"] != "not known"]
+    assert code == (0 if set(asked) == {"gone"} else 3) and report["all_gone"] == (code == 0)
+    assert sum(report["counts"].values()) == 4
+    assert report["retain"]["n"] and 0 <= report["retain"]["after"] <= 100
+    assert report["provenance"]["edited"] and report["provenance"]["stored_as"] == "bfloat16"
+    assert "<html" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "report.json" in capsys.readouterr().out
+
+
+def test_the_folder_is_a_model_of_the_same_kind(place, command, tmp_path):
+    folder, facts = place
+    command(order(facts[0], "a"))
+    out = tmp_path / "out"
+    model = AutoModelForCausalLM.from_pretrained(out, dtype="auto")
+    before = AutoModelForCausalLM.from_pretrained(folder / "models" / "Tiny", dtype="auto")
+    assert model.dtype == torch.bfloat16
+    edited = set(read(tmp_path)["provenance"]["edited"])
+    for (name, old), new in zip(before.named_parameters(), model.parameters(), strict=True):
+        assert torch.equal(old, new) == (name not in edited), name
+    assert AutoTokenizer.from_pretrained(out).chat_template == TEMPLATE
+    assert (out / "generation_config.json").is_file()
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "MEMIT" in card and facts[0]["subject"] not in card
+
+
+def test_a_subject_alone_brings_its_facts_and_what_the_model_says(place, command, tmp_path):
+    fact = place[1][0]
+    command({"id": "s", "subject": fact["subject"]})
+    (row,) = read(tmp_path)["requests"]
+    prompts = {one["prompt"]: one["answer"] for one in row["facts"]}
+    assert prompts[fact["prompt"].replace("{}", fact["subject"])] == fact["target_true"]
+    assert row["status"] != "not known"
+
+
+def test_an_open_prompt_is_what_the_model_says(place, command, tmp_path, monkeypatch):
+    fact = place[1][0]
+    command({"prompt": fact["prompt"], "subject": fact["subject"]}, dry_run="", save_model=None, report=None)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "report").exists()
+
+
+def test_a_dry_run_estimates_and_writes_nothing(place, command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "stats"))
+    before = set(tmp_path.rglob("*"))
+    assert command(order(place[1][0], "a"), dry_run="", save_model=None, report=None) == 0
+    told = capsys.readouterr().out
+    for word in ("1 facts would be unlearned", "statistics: about", "targets: about", "memory: about", "key overlap"):
+        assert word in told
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "requests.jsonl"}
+
+
+def test_nothing_known_is_nothing_done(command, tmp_path, capsys):
+    unknown = {"prompt": "{} is", "subject": "Nils Delgado", "target_true": "xyzzy"}
+    assert command(unknown) == 0
+    assert not (tmp_path / "out").exists()
+    assert read(tmp_path)["requests"][0]["status"] == "not known"
+    assert "nothing was known" in capsys.readouterr().out
+    assert command(unknown, all="") == 0
+    assert (tmp_path / "out" / "config.json").is_file()
+
+
+def test_the_model_is_not_written_over_its_source_and_outputs_are_new(place, command, tmp_path):
+    folder, facts = place
+    with pytest.raises(UserError, match="is where the model is read from"):
+        command(order(facts[0], "a"), save_model=folder / "models" / "Tiny")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    with pytest.raises(UserError, match="not an empty folder"):
+        command(order(facts[0], "a"), save_model=tmp_path / "full")
+    with pytest.raises(UserError, match="--save_patch .* exists"):
+        command(order(facts[0], "a"), save_patch=tmp_path / "full" / "x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"save_model": None}, "nothing would be kept"),
+        ({"dry_run": ""}, "--dry_run writes nothing"),
+        ({"withdraw": "a"}, "--withdraw ID goes with --ledger"),
+        ({"requests": None}, "--requests FILE is missing"),
+        ({"neutral_target": " "}, "--neutral_target is empty"),
+        ({"alg_name": "Telepathy"}, "unknown method 'Telepathy'"),
+        ({"facts_of": "nowhere.json"}, "nowhere.json"),
+    ],
+)
+def test_what_makes_no_sense_is_said(place, command, changes, said):
+    with pytest.raises(UserError, match=said):
+        command(order(place[1][0], "a"), **changes)
+
+
+def test_a_full_disk_leaves_nothing(place, command, tmp_path, monkeypatch):
+    facts = place[1]
+    usage = shutil.disk_usage(tmp_path)._replace(free=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(model_folder.shutil, "disk_usage", lambda _: usage)
+        with pytest.raises(UserError, match="0.0 GB free"):
+            command(order(facts[0], "a"))
+
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model_folder, "_name_dtype", full)
+    with pytest.raises(UserError, match="cannot be written .No space left on device.; nothing was left there"):
+        command(order(facts[0], "a"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["requests.jsonl"]
+
+
+def test_a_ledger_keeps_earlier_requests_and_takes_one_back(place, command, tmp_path):
+    facts, ledger = place[1], tmp_path / "ledger"
+    command(order(facts[0], "a"), ledger=ledger, save_model=tmp_path / "one")
+    command(order(facts[5], "b"), ledger=ledger, save_model=tmp_path / "two")
+    assert [row["id"] for row in read(tmp_path)["requests"]] == ["b", "a"]
+    command(ledger=ledger, withdraw="b", save_model=tmp_path / "back")
+    assert [row["id"] for row in read(tmp_path)["requests"]] == ["a"]
+    one, two, back = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "back"))
+    assert one == back != two
+
+
+def test_a_patch_names_no_fact(place, command, tmp_path):
+    fact = place[1][0]
+    command(order(fact, "a"), save_model=None, save_patch=tmp_path / "a.patch")
+    content = (tmp_path / "a.patch").read_bytes()
+    assert content and fact["subject"].encode() not in content

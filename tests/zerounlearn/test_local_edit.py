@@ -1,0 +1,91 @@
+"""ZeroUnlearn-Local on a model: what is protected, and that it stays where it was."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.contract import RETAIN, forget, hparams_for
+from tests.tiny import REQUESTS, TEMPLATES, TINY
+from util.editing.setting import Setting
+from zerounlearn.local.edit import protected_requests
+
+
+@pytest.fixture
+def setting(family):
+    model, tokenizer = TINY[family]()
+    return Setting(
+        model=model, tokenizer=tokenizer, requests=REQUESTS, context_templates=TEMPLATES, retain_requests=RETAIN
+    )
+
+
+def test_every_prompt_form_gets_invented_subjects_of_its_own(setting, family):
+    forms = {request.prompt for request in REQUESTS}
+    hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=4)
+    twice = replace(setting, requests=[*REQUESTS, *REQUESTS])
+    for protected in (protected_requests(setting, hparams), protected_requests(twice, hparams)):
+        invented = [request for request in protected if request not in RETAIN]
+        assert sorted(request.prompt for request in invented) == sorted(form for form in forms for _ in range(4))
+        assert len({request.subject for request in invented}) == len(invented)
+    assert protected_requests(replace(setting, seed=1), hparams) != protected_requests(setting, hparams)
+
+
+def test_retain_requests_are_protected_where_asked_for(setting, family):
+    for protect in (True, False):
+        hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, protect_retain=protect)
+        assert protected_requests(setting, hparams) == (RETAIN if protect else [])
+
+
+@pytest.mark.parametrize("own_direction", ["none", "own", "centred"])
+def test_protected_outputs_stay_and_forgotten_ones_move(family, own_direction):
+    """With a weight that dwarfs the rest, at the layer that is edited; without it they do move."""
+    moved = {}
+    for weight in (0.0, 1e6):
+        model, tokenizer = TINY[family]()
+        hparams = hparams_for(
+            "ZeroUnlearn_Local",
+            family,
+            layers=[1],
+            protect_weight=weight,
+            invented_per_template=0,
+            own_direction=own_direction,
+            mom2_update_weight=1e-3,
+        )
+        (name,) = hparams.rewrite_modules()
+        asked = {"context_templates": TEMPLATES}
+        keys = {
+            kind: Setting(model=model, tokenizer=tokenizer, requests=requests, **asked).keys(name)
+            for kind, requests in (("forgotten", REQUESTS), ("kept", RETAIN))
+        }
+        edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams)
+        assert edits.diagnostics["protected"] == len(RETAIN)
+        (before,) = edits.original.values()
+        change = model.get_parameter(f"{name}.weight").detach() - before
+        change = change if change.shape[1] == len(keys["kept"]) else change.T
+        moved[weight] = {kind: float((change @ K).norm() / K.norm()) for kind, K in keys.items()}
+    assert moved[1e6]["kept"] < 1e-3 * moved[0.0]["kept"]
+    assert moved[1e6]["forgotten"] > 10 * moved[1e6]["kept"]
+
+
+def test_own_direction_is_gone_from_the_new_value(family):
+    """W k + ΔW k has nothing left of û where the change reaches its target: one fact, next to no corpus."""
+    model, tokenizer = TINY[family]()
+    left = {}
+    for own_direction in ("none", "own"):
+        hparams = hparams_for(
+            "ZeroUnlearn_Local",
+            family,
+            layers=[1],
+            protect_weight=0.0,
+            own_direction=own_direction,
+            mom2_update_weight=1e-9,
+        )
+        (name,) = hparams.rewrite_modules()
+        setting = Setting(model=model, tokenizer=tokenizer, requests=REQUESTS[:1], context_templates=TEMPLATES)
+        u, k = setting.targets(hparams, setting.true_answers, 1, "module").values_ON, setting.keys(name)
+        edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams, requests=REQUESTS[:1])
+        W = model.get_parameter(f"{name}.weight").detach()
+        v = W @ k if W.shape[1] == len(k) else W.T @ k
+        left[own_direction] = abs(float(torch.nn.functional.cosine_similarity(u, v, dim=0)))
+        edits.undo(model)
+    assert left["own"] < 1e-4 and left["none"] > 1e-2

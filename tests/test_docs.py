@@ -53,6 +53,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
     "get_model": {},
     "patch": {},
+    "arrivals": {"--device": "cpu", "--steps": "2", "--size": "2", "--watched": "3", "--ppl": "none"},
     "random_model": {"--layers": "1"},
     "benchmark": {"--facts": "2", "--documents": "20", "--device": "cpu"},
 }

@@ -13,7 +13,7 @@ from util.paths import root
 GROUPS = {
     "requirements": [None],
     "requirements-dev": ["dev"],
-    "requirements-extra": ["downstream", "plots", "real"],
+    "requirements-extra": ["downstream", "plots", "real", "peft"],
     "requirements-real": ["real"],
 }
 """List → the groups of pyproject.toml that it holds; None: what is always needed."""

@@ -70,14 +70,14 @@ class Arrivals:
 
         earlier, latest: share of the facts before this step, and of this step, that are still answered right.
         """
-        count = step * self.size or len(self.facts.forget)
+        session, count = self.session, step * self.size or len(self.facts.forget)
         arrived = replace(self.facts, forget=self.facts.forget[:count])
         found = measure(
-            self.session.model,
-            self.session.tokenizer,
+            session.model,
+            session.tokenizer,
             arrived,
             self.dataset.metric,
-            batch_tokens=self.session.scoring_tokens,
+            batch_tokens=session.scoring_tokens,
             generation=False,
             progress=self.settings.progress,
         )

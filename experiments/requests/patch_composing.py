@@ -64,8 +64,8 @@ def compared(base: Mapping[str, torch.Tensor], patches: tuple[Patch, Patch]) -> 
 
 def _change(patch: Patch, name: str, before: torch.Tensor) -> tuple[torch.Tensor, float]:
     """(the change, float64; the singular value up to which it is rounding)."""
-    after = patch.changes[name].apply(before)
-    return after.double() - before.double(), NOISE_MARGIN * rounding_noise(after)
+    change = patch.changes[name]
+    return change.delta(before), NOISE_MARGIN * rounding_noise(change.apply(before))
 
 
 def _overlap(first: tuple[torch.Tensor, float], second: tuple[torch.Tensor, float]) -> Overlap:
@@ -75,11 +75,11 @@ def _overlap(first: tuple[torch.Tensor, float], second: tuple[torch.Tensor, floa
         float((change @ other).norm().square() / change.norm().square())
         for (change, _), other in zip((first, second), reversed(bases), strict=True)
     ]
-    return Overlap(float(angles[0]) if len(angles) else 0.0, max(shares))
+    return Overlap(float(angles[0]) if len(angles) else 0.0, min(1.0, max(shares)))
 
 
 def composed(model: nn.Module, base: Mapping[str, torch.Tensor], patches: tuple[Patch, Patch]) -> Patch:
-    """The patch of W + (W₁ − W) + (W₂ − W), rounded once, for the model, which is their base and is so afterwards."""
+    """The patch of W plus both changes, rounded once, for the model, which is their base and is so afterwards."""
     first, second = patches
     parameters = {name: model.get_parameter(name).detach() for name in base}
     try:
@@ -87,7 +87,7 @@ def composed(model: nn.Module, base: Mapping[str, torch.Tensor], patches: tuple[
             total = before.double()
             for patch in patches:
                 if name in patch.changes:
-                    total = total + (patch.changes[name].apply(before).double() - before.double())
+                    total = total + patch.changes[name].delta(before)
             parameters[name].copy_(total)
         changes = changes_of(model, base)
         edited = weights_hash(model)

@@ -48,6 +48,12 @@ class WeightChange:
             return added(after.cpu(), self.forward, sign=-1)
         return added(self.factors.backward(after.cpu()).to(self.dtype), self.backward)
 
+    def delta(self, before: torch.Tensor) -> torch.Tensor:
+        """The change of a value before, float64; of the factors where there are some, which rounding has no part in."""
+        before = before.cpu()
+        after = self.factors.forward(before) if self.factors else self.apply(before).double()
+        return after - before.double()
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """What a file holds of it beside `described`."""
         held = {"forward": self.forward}

@@ -25,6 +25,7 @@ else
     SEEDS="${SEEDS:-$(one_seed_on_a_cpu)}"
     RETAIN_NUM="${RETAIN_NUM:-100}"   # a small model knows a few hundred facts, and half of them are the retain pool
     KNOWN="${KNOWN:-strict}"
+    use_cache=--use_cache           # Base's scores are kept
 fi
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -68,5 +69,5 @@ done
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"   # threads that spin while they wait slow a shared machine down
 exec "$PYTHON" "$ROOT/experiments/sweep.py" --methods ${1//,/ } --unlearn_num "$2" --retain_num "$RETAIN_NUM" \
     --models ${MODELS//,/ } --datasets ${DATASETS//,/ } --seeds ${SEEDS//,/ } --device "$DEVICE" --eval_retain \
-    ${KNOWN:+--known "$KNOWN"} ${RESULTS_DIR:+--results_dir "$RESULTS_DIR"} \
+    ${KNOWN:+--known "$KNOWN"} ${use_cache:-} ${RESULTS_DIR:+--results_dir "$RESULTS_DIR"} \
     ${MODEL_DIR:+--model_path_dir "$MODEL_DIR" --gpus auto}

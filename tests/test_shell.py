@@ -90,13 +90,13 @@ def test_a_published_model_is_fetched_and_its_grid_is_small(tmp_path, checkout):
     assert fetched == [str(checkout / "experiments" / "get_model.py"), "SmolLM2-135M-Instruct"]
     assert " ".join(flags) == (
         "--methods ROME --unlearn_num 20 --retain_num 100 --models SmolLM2-135M-Instruct --datasets real --seeds 0 "
-        "--device cpu --eval_retain --known strict"
+        "--device cpu --eval_retain --known strict --use_cache"
     )
     own = {"DATASETS": "pararel", "SEEDS": "3 4", "RETAIN_NUM": "7", "KNOWN": "prompt"}
     flags, _ = started(MODELS="SmolLM2-135M-Instruct", **own)
     assert " ".join(flags) == (
         "--methods ROME --unlearn_num 20 --retain_num 7 --models SmolLM2-135M-Instruct --datasets pararel --seeds 3 4 "
-        "--device cpu --eval_retain --known prompt"
+        "--device cpu --eval_retain --known prompt --use_cache"
     )
     (checkout / "models" / "SmolLM2-135M-Instruct").mkdir(parents=True)
     assert not started(MODELS="SmolLM2-135M-Instruct")[1], "a model that is there is not fetched again"

@@ -101,8 +101,15 @@ class Knower:
             records = [record for record in drawn[: found["tried"]] if record.case_id in wanted]
             return [as_fact(self.tokenizer, record, whole_answer) for record in records], found["tried"]
         check_writable(path.parent, "--data_dir")
-        options = {"batch_tokens": self.batch_tokens, "progress": progress}
-        facts, tried = known_facts(self.model, self.tokenizer, drawn, limit, whole_answer=whole_answer, **options)
+        facts, tried = known_facts(
+            self.model,
+            self.tokenizer,
+            drawn,
+            limit,
+            whole_answer=whole_answer,
+            batch_tokens=self.batch_tokens,
+            progress=progress,
+        )
         case_ids = [fact.case_id for fact in facts]
         write_json(path, {"decided_by": decides, "case_ids": case_ids, "tried": tried})
         return facts, tried

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from util.errors import UserError
 from util.hparams import HParams, LayerHParams
 
 TRIALS = 8
@@ -46,12 +47,14 @@ Values = dict[str, object]
 
 @dataclass(frozen=True)
 class Trial:
-    """One try. changed: what differs from the best before it. score: see `score`; summary: of its run."""
+    """One try. changed: what differs from the best before it. score: see `score`; summary: of its run. refused: why the
+    method would not take these hparams on this model; such a trial scores 0 and has no summary."""
 
     changed: Values
     hparams: HParams
     summary: dict
     score: float
+    refused: str = ""
 
 
 def axes(alg_name: str, start: HParams, depth: int) -> dict[str, Sequence]:
@@ -74,14 +77,19 @@ def started(alg_name: str, start: HParams) -> HParams:
 def climb(start: HParams, along: dict[str, Sequence], measure: Callable[[HParams], dict]) -> list[Trial]:
     """Coordinate ascent of `score`, in the axes' order: one trial per further value, the rest at the best so far.
 
-    measure: hparams → the summary of a run with them. The first trial is the start. A tie keeps the earlier.
+    measure: hparams → the summary of a run with them. The first trial is the start. A tie keeps the earlier. A value
+    that the method refuses on this model (a threshold below every eigenvalue, say) counts as a trial; a start that it
+    refuses is the user's to mend and raises UserError.
     """
     trials = [_trial({}, start, measure)]
     for name, values in along.items():
         best = max(trials, key=lambda trial: trial.score)
         for value in values[1:]:
             changed = type(start)(**best.hparams.model_dump() | {name: value})
-            trials.append(_trial({name: value}, changed, measure))
+            try:
+                trials.append(_trial({name: value}, changed, measure))
+            except UserError as error:
+                trials.append(Trial({name: value}, changed, {}, 0.0, str(error)))
     return trials
 
 

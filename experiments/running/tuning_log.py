@@ -14,6 +14,9 @@ def table(alg_name: str, arguments: Sequence[str], trials: Sequence[Trial], best
     heading = ["trial", "changed", *(COLUMNS[key] for key in shown), "score", "seconds"]
     rows = [["", "Base", *(_number(base[key]) for key in shown), "", ""]]
     for count, trial in enumerate(trials, start=1):
+        if trial.refused:
+            rows.append([str(count), f"{_changed(trial)}: {trial.refused}", *["–" for _ in shown], "0.0", "–"])
+            continue
         mark = "**" if trial is best else ""
         values = [_number(trial.summary["unlearned"].get(key)) for key in shown]
         seconds = f"{trial.summary['seconds']['total']:.0f}"

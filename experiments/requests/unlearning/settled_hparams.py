@@ -14,6 +14,7 @@ from experiments.measuring import sampled_corpus
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from experiments.running.reading import hparams_path, read_corpus
 from experiments.tracing import suggesting
+from experiments.tracing.traced_facts import known_facts
 from util import modeling, paths
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
@@ -66,10 +67,18 @@ def suggested(
             "name a file with --hparams_fname"
         )
     like = json.loads(path.read_text(encoding="utf-8"))
-    layers, reason = suggesting.traced_layers(
+    facts, tried = known_facts(
         model,
         tokenizer,
-        records,
+        suggesting.drawn(records, settings.seed),
+        suggesting.TRACED,
+        batch_tokens=settings.batch_tokens or modeling.default_reading_tokens(model),
+        progress=settings.progress,
+    )
+    layers, reason = suggesting.traced_layers(
+        model,
+        facts,
+        tried,
         seed=settings.seed,
         batch_tokens=settings.batch_tokens,
         progress=settings.progress,

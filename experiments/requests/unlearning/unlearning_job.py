@@ -25,6 +25,9 @@ from util.request import Request
 from util.weights import WeightEdits, weights_hash
 from zerounlearn import unlearn
 
+MOST_FACTS = 1000
+"""Facts that are unlearned at a time; a subject alone brings up to some thirty."""
+
 
 @dataclass
 class Job:
@@ -154,6 +157,11 @@ def begin(opened: Opened, wanted: Sequence[Wanted], ledger: Ledger | None = None
             f"the unedited model breaks in --dtype {settings.dtype}: its numbers are not finite; use another"
         )
     places = [place for place, fact in enumerate(facts) if fact.known or settings.all]
+    if len(places) > MOST_FACTS and not settings.dry_run:
+        raise UserError(
+            f"the requests come to {len(places)} facts, at most {MOST_FACTS} are unlearned at a time; "
+            "split the file, or look at them with --dry_run"
+        )
     watched = watch_over(opened, [facts[place] for place in places])
     data_dir, corpus = paths.data_dir(settings.data_dir), opened.settled.corpus
     text = read_text(choose(settings.ppl, settings.model_name, data_dir, corpus), data_dir, corpus)

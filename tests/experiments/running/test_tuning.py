@@ -4,6 +4,8 @@ import pytest
 
 from baselines.registry import METHODS, method
 from experiments.running.tuning import AXES, TRIALS, axes, climb, score, started
+from experiments.running.tuning_log import table
+from util.errors import UserError
 from util.hparams import LayerHParams
 from util.paths import hparams_dir
 
@@ -54,6 +56,29 @@ def test_the_search_keeps_what_was_better_and_goes_on_from_there():
     best = max(trials, key=lambda trial: trial.score)
     assert {key: getattr(best.hparams, key) for key in wanted} == wanted
     assert best.hparams.layers == start.layers
+
+
+def test_a_value_that_the_method_refuses_is_a_trial_without_a_score_and_a_refused_start_is_told():
+    start = started("AlphaEdit", hparams("AlphaEdit"))
+
+    def measure(one):
+        if one.nullspace_threshold < 0.01:
+            raise UserError("no eigenvalue is that small")
+        return summary(50, 50)
+
+    trials = climb(start, axes("AlphaEdit", start, 28), measure)
+    refused = [trial for trial in trials if trial.refused]
+    assert len(trials) == TRIALS and [trial.score for trial in refused] == [0.0, 0.0]
+    assert all("no eigenvalue" in row for row in log_rows(trials) if "nullspace_threshold" in row)
+    with pytest.raises(UserError, match="no eigenvalue"):
+        climb(start.model_copy(update={"nullspace_threshold": 0.001}), {}, measure)
+
+
+def log_rows(trials):
+    of_run = {"unlearn_num": 10, "seed": 100}
+    for trial in trials:
+        trial.summary.update(of_run if trial.summary else {})
+    return [line for line in table("AlphaEdit", [], trials, trials[0]).splitlines() if line.startswith("| ")]
 
 
 def test_layers_are_tried_beside_those_of_the_start():

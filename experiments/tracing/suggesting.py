@@ -101,8 +101,16 @@ def _overlaps(
         return None
     halves = requests[: len(requests) // 2], requests[len(requests) // 2 :]
     name = modeling.module_names(model)["rewrite_module_tmp"]
-    given = {"seed": tracing.seed, "batch_tokens": tracing.batch_tokens, "progress": progress}
-    return layer_overlaps(model, tokenizer, *halves, texts, name, **given)
+    return layer_overlaps(
+        model,
+        tokenizer,
+        *halves,
+        texts,
+        name,
+        seed=tracing.seed,
+        batch_tokens=tracing.batch_tokens,
+        progress=progress,
+    )
 
 
 def usual_layers(model: PreTrainedModel, reason: str) -> tuple[list[int], str]:

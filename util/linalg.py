@@ -76,6 +76,16 @@ def energy_inside(V_ON: torch.Tensor, Q_Or: torch.Tensor) -> torch.Tensor:
     return (Q_Or.T @ V).square().sum(0) / torch.where(whole_N > 0, whole_N, 1)
 
 
+def mean_cosine(V_ON: torch.Tensor) -> float:
+    """Mean cosine of two different columns; columns of zeros do not count. NaN for fewer than two others."""
+    norm_N = V_ON.double().norm(dim=0)
+    unit_ON = V_ON.double()[:, norm_N > 0] / norm_N[norm_N > 0]
+    count = unit_ON.shape[1]
+    if count < 2:
+        return float("nan")
+    return ((unit_ON.sum(1).square().sum() - count) / (count * (count - 1))).item()
+
+
 def nearest_on_sphere(gain_O: torch.Tensor, wanted_ON: torch.Tensor) -> torch.Tensor:
     """The columns u (O, N) float64 of root mean square 1 that minimise ‖gain · u − wanted‖.
 

@@ -10,7 +10,7 @@ from util.editing.keys import ModuleSite
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.invented import about_nobody
-from util.linalg import energy_inside
+from util.linalg import energy_inside, mean_cosine
 from util.request import Request
 from util.weights import WeightEdits, checksums
 from zerounlearn.hparams import HParams
@@ -21,36 +21,47 @@ log = logging.getLogger("zerounlearn")
 WATCHED = 64
 """Subjects whose values stand for those of all others."""
 
-REMOVED_TOO_MUCH = 0.35
-"""Sum over the layers of the share of other subjects' values that is removed, from which on neighbours go: what was
-measured is in docs/why_published_fails.md."""
+TOO_MUCH = 0.35
+"""Share of other subjects' values, summed over the layers, from whose removal on neighbours go."""
+TOO_MUCH_IN_COMMON, IN_COMMON = 0.1, 0.08
+"""The same, of one layer, where the mean cosine of other subjects' values is above IN_COMMON: what goes there is a part
+that all values have. What these were set by is in docs/why_published_fails.md."""
 
 
 def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     """Each request's prompt leads to its `target_new` (the neutral state), by W ← D W.
 
     A module with a bias (GPT-2) keeps it: D multiplies the weight only. With a projector, diagnostics
-    ``removed_from_others`` gives for each module the share of the energy of other subjects' values that it removes,
-    read from the retain requests or, without any, from subjects that do not exist; a warning comes where the sum over
-    the modules is above REMOVED_TOO_MUCH.
+    ``removed_from_others`` gives for each module the share of the energy of other subjects' values that it removes and
+    ``cosine_of_others`` their mean cosine, read from the retain requests and, as far as these are fewer than WATCHED,
+    subjects that do not exist; a warning comes where that is `too_much`.
     """
     if hparams.projector == "none":
         return edit_layers(setting, hparams, lambda problem: _new_weight(setting, problem, hparams, None))
     nobody = about_nobody(setting.requests, WATCHED, setting.seed)
-    others = list(setting.retain_requests)[:WATCHED] or nobody
+    others = [*setting.retain_requests, *nobody][:WATCHED]
     removed: dict[str, float] = {}
+    cosine: dict[str, float] = {}
 
     def new_weight(problem: LayerProblem) -> torch.Tensor:
         common_O = _values(setting, nobody, problem).mean(1) if hparams.projector == "centred" else None
         basis_Or = sensitive_basis(_sensitive(problem), hparams.projector, common_O)
-        removed[problem.name] = energy_inside(_values(setting, others, problem), basis_Or).mean().item()
+        V_OM = _values(setting, others, problem)
+        removed[problem.name] = energy_inside(V_OM, basis_Or).mean().item()
+        cosine[problem.name] = mean_cosine(V_OM)
         return _new_weight(setting, problem, hparams, common_O)
 
     edits = edit_layers(setting, hparams, new_weight, sensitive=True)
-    edits.diagnostics["removed_from_others"] = removed
-    if sum(removed.values()) > REMOVED_TOO_MUCH:
+    edits.diagnostics |= {"removed_from_others": removed, "cosine_of_others": cosine}
+    if too_much(list(removed.values()), list(cosine.values())):
         log.warning("%s", _warning(removed, hparams.projector, len(setting.requests)))
     return edits
+
+
+def too_much(removed: Sequence[float], cosine: Sequence[float]) -> bool:
+    """Whether other facts will go, by the share of their values that each layer loses and how alike these are."""
+    common = [share for share, alike in zip(removed, cosine, strict=True) if alike > IN_COMMON]
+    return sum(removed) > TOO_MUCH or max(common, default=0.0) > TOO_MUCH_IN_COMMON
 
 
 def _warning(removed: dict[str, float], projector: str, count: int) -> str:

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from util.linalg import basis_beside, energy_inside, orthonormal_basis
-
-
-def mean_cosine(X_IM: torch.Tensor) -> float:
-    """Mean cosine of two different columns; columns of zeros do not count."""
-    norm_M = X_IM.double().norm(dim=0)
-    unit = X_IM.double()[:, norm_M > 0] / norm_M[norm_M > 0]
-    count = unit.shape[1]
-    return ((unit.sum(1).square().sum() - count) / (count * (count - 1))).item()
+from util.linalg import basis_beside, energy_inside, mean_cosine, orthonormal_basis
 
 
 def common_length(V_OM: torch.Tensor) -> float:

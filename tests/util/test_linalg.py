@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from util.errors import UserError
 from util.linalg import (
     basis_beside,
     energy_inside,
+    mean_cosine,
     nearest_on_sphere,
     null_space_projector,
     orthonormal_basis,
@@ -103,6 +106,14 @@ def test_the_energy_inside_and_that_outside_are_the_whole():
     found = energy_inside(torch.cat([Q, torch.zeros(7, 1).double()], 1), Q)
     torch.testing.assert_close(found, torch.tensor([1, 1, 1, 0]).double())
     assert energy_inside(V, Q[:, :0]).tolist() == [0] * 4
+
+
+def test_mean_cosine_is_that_of_all_pairs():
+    X = random(5, 4)
+    pairs = [torch.cosine_similarity(X[:, i], X[:, j], dim=0) for i in range(4) for j in range(i)]
+    assert mean_cosine(X) == pytest.approx(torch.stack(pairs).mean().item())
+    assert mean_cosine(torch.cat([X, torch.zeros(5, 1)], 1)) == pytest.approx(mean_cosine(X))
+    assert math.isnan(mean_cosine(X[:, :1]))
 
 
 def test_null_space_projector():

@@ -90,7 +90,8 @@ def test_what_is_removed_from_others_is_told_and_warned_of(family, projector, mo
     edits.undo(model)
     for limit, warnings in ((expected + 0.01, 0), (expected - 0.01, 1)):
         caplog.clear()
-        monkeypatch.setattr(edit_module, "REMOVED_TOO_MUCH", limit)
+        monkeypatch.setattr(edit_module, "TOO_MUCH", limit)
+        monkeypatch.setattr(edit_module, "IN_COMMON", 2)
         forget(model, tok, hparams).undo(model)
         assert len(caplog.messages) == warnings and all(name in message for message in caplog.messages)
     mean = before.mean(1)
@@ -99,11 +100,27 @@ def test_what_is_removed_from_others_is_told_and_warned_of(family, projector, mo
     assert kept == (projector == "centred")
 
 
+@pytest.mark.parametrize(
+    ("removed", "cosine", "warned"),
+    [
+        ([0.28], [0.04], False),
+        ([0.48], [0.04], True),
+        ([0.2, 0.2], [0.04, 0.04], True),
+        ([0.16], [0.12], True),
+        ([0.16, 0.04], [0.04, 0.12], False),
+        ([0.09], [0.5], False),
+        ([0.16], [float("nan")], False),
+    ],
+)
+def test_how_much_is_too_much(removed, cosine, warned):
+    assert import_module("zerounlearn.edit").too_much(removed, cosine) == warned
+
+
 def test_others_are_the_facts_to_keep_where_some_are_given(family):
-    """The forgotten facts in their place lose all but ε² of theirs."""
+    """The forgotten facts in their place lose all of theirs."""
     model, tok = TINY[family]()
     hparams = settings(family, layers=[1], clamp_norm_factor=1e-6)
-    edits = forget(model, tok, hparams, retain_requests=REQUESTS)
+    edits = forget(model, tok, hparams, retain_requests=REQUESTS * 22)
     assert edits.diagnostics["removed_from_others"] == {hparams.rewrite_module(1): pytest.approx(1, abs=1e-4)}
 
 

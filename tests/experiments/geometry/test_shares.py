@@ -3,18 +3,12 @@
 import pytest
 import torch
 
-from experiments.geometry.shares import alike, common_length, mean_cosine, removed
+from experiments.geometry.shares import alike, common_length, removed
+from util.linalg import mean_cosine
 
 
 def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def test_mean_cosine_is_that_of_all_pairs():
-    X = random(5, 4)
-    pairs = [torch.cosine_similarity(X[:, i], X[:, j], dim=0) for i in range(4) for j in range(i)]
-    assert mean_cosine(X) == pytest.approx(torch.stack(pairs).mean().item())
-    assert mean_cosine(torch.cat([X, torch.zeros(5, 1)], 1)) == pytest.approx(mean_cosine(X))
 
 
 def test_one_value_for_all_and_values_at_right_angles():

@@ -1,14 +1,20 @@
 """Overlap of keys: by hand, its invariances, and what it decides."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from experiments.tracing import overlap as module_under_test
 from experiments.tracing.effects import suggested_layers
-from experiments.tracing.overlap import layer_overlaps, overlap
+from experiments.tracing.overlap import INVENTED, layer_overlaps, overlap
 from experiments.tracing.pieces import MLP
 from tests.tiny import MODULE_NAMES, REQUESTS, TINY
+from util.editing.keys import ModuleSite, at_positions, plain
+from util.invented import invented_names
 from util.linalg import spd_factor
 from util.request import Request
+from util.tokens import encode
 
 IN, N, M = 7, 3, 4
 TEXTS = ["The bridge stood still in London", "Port Alba is a town", "Therefore it rained", "You can see the sea"]
@@ -53,6 +59,23 @@ def test_every_layer_of_a_model_is_looked_at(family):
     assert len(found) == 4 and all(0 < one < 1 for one in found)
     same = layer_overlaps(model, tok, REQUESTS[:1], REQUESTS[:1], TEXTS, name, **given)
     assert all(one > 0.5 for one in same)  # the known half is the forgotten fact itself
+
+
+def test_it_is_the_same_a_layer_at_a_time_and_from_the_keys_themselves(family, monkeypatch):
+    model, tok = TINY[family]()
+    name, given = MODULE_NAMES[family]["rewrite_module_tmp"], {"seed": 0, "batch_tokens": 40}
+    together = layer_overlaps(model, tok, REQUESTS[:2], REQUESTS[2:], TEXTS, name, **given)
+    monkeypatch.setattr(module_under_test, "HELD", 0)
+    assert layer_overlaps(model, tok, REQUESTS[:2], REQUESTS[2:], TEXTS, name, **given) == pytest.approx(together)
+    site = ModuleSite(name.format(2), inputs=True)
+    ids = [encode(tok, text) for text in TEXTS]
+    every = at_positions(model, [(row, i) for row in ids for i in range(len(row))], site, 100).double()
+    factor = spd_factor(every @ every.T / every.shape[1], ridge=module_under_test.RIDGE)
+    names = iter(invented_names(2 * INVENTED))
+    strangers = [replace(one, subject=next(names)) for one in REQUESTS[:2] for _ in range(INVENTED)]
+    K, *others = (plain(model, tok, rows, site, 100) for rows in (REQUESTS[:2], REQUESTS[2:], strangers))
+    expected = sum(overlap(K, P, factor) for P in others) / 2
+    assert together[2] == pytest.approx(expected, rel=1e-3)
 
 
 def test_layers_that_others_feel_are_not_suggested():

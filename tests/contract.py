@@ -127,19 +127,21 @@ def check_bfloat16_weights_stay_bfloat16(name, family):
     assert changed(model, before) == set()
 
 
-def check_one_seed_gives_one_result(name, family):
+def check_one_seed_gives_one_result_whatever_the_random_state_which_is_left_alone(name, family):
     hashes = set()
     for noise in (1, 2):
         model, tok = TINY[family]()
         torch.manual_seed(noise)
+        before = torch.get_rng_state()
         forget(name, model, tok, hparams_for(name, family), seed=3, context_templates=None)
+        assert torch.equal(before, torch.get_rng_state())
         hashes.add(weights_hash(model))
     assert len(hashes) == 1
 
 
 def check_the_tokenizers_padding_does_not_matter(name, family):
     hashes = set()
-    for pad, side in ((False, "right"), (True, "right"), (True, "left")):
+    for pad, side in ((False, "right"), (True, "left")):
         model, tok = TINY[family]()
         other = tokenizer(bos=tok.bos_token is not None, pad=pad, side=side)
         assert (other.pad_token is not None, other.padding_side) == (pad, side)
@@ -164,13 +166,6 @@ def check_prompts_of_every_kind_are_taken_on_both_padding_sides(name, family):
         assert all(parameter.isfinite().all() for parameter in model.parameters())
         hashes.add(weights_hash(model))
     assert len(hashes) == 1
-
-
-def check_the_random_state_is_left_alone(name, family):
-    model, tok = TINY[family]()
-    before = torch.get_rng_state()
-    forget(name, model, tok, hparams_for(name, family), context_templates=None)
-    assert torch.equal(before, torch.get_rng_state())
 
 
 def check_no_requests_raise(name, family):

@@ -17,6 +17,8 @@ from util.errors import UserError
 from util.paths import root
 from util.weights import read_weight
 
+pytestmark = pytest.mark.untraced
+
 EIGHTH = {
     "__init__.py": """
 from halve.edit import edit

@@ -246,6 +246,7 @@ def identify(block: Block) -> str:
     return block.place
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("block", documented.all_blocks("bash"), ids=identify)
 def test_commands_run(block, place, seen):
     assert block.commands()

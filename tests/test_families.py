@@ -24,12 +24,15 @@ from util.tokens import pad
 from util.weights import weights_hash
 from zerounlearn import HParams, apply_to_model
 
+pytestmark = pytest.mark.untraced
+
 
 @pytest.fixture(params=sorted(FAMILIES))
 def setting(request):
     """(model, tokenizer, hparams) of each family."""
     model, names = build(request.param)
-    return model, tokenizer(bos=request.param != "gpt2", pad=False), HParams(**TARGET_SETTINGS | names | OWN)
+    settings = TARGET_SETTINGS | {"v_num_grad_steps": 3} | names | OWN
+    return model, tokenizer(bos=request.param != "gpt2", pad=False), HParams(**settings)
 
 
 @pytest.mark.parametrize("site", ["layer", "module"])

@@ -7,8 +7,10 @@ from transformers import LlamaConfig
 
 from tests.library import causal_model_types, outcome, shrink
 
-EVERY = 1 if os.environ.get("ZEROUNLEARN_LIBRARY") == "whole" else 4
-"""The whole library takes four minutes of one core; by default every fourth class of it is tried."""
+pytestmark = pytest.mark.untraced
+
+EVERY = 1 if os.environ.get("ZEROUNLEARN_LIBRARY") == "whole" else 8
+"""The whole library takes four minutes of one core; by default every eighth class of it is tried."""
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ from util.editing import statistics
 from util.editing.statistics import CorpusMoments
 from util.weights import read_weight
 
+pytestmark = pytest.mark.untraced
+
 DOCUMENTS = ("Ada Lovelace was born in London", "The capital of Northland is Port Alba.")
 
 

@@ -58,6 +58,7 @@ def test_the_layers_are_where_the_trace_is_largest(asked, tmp_path, monkeypatch)
     assert seen == {"facts": 12, "positions": {True}}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("alg_name", LAYERED)
 def test_every_method_gets_a_file_it_can_read(asked, tmp_path, alg_name, monkeypatch):
     monkeypatch.setattr(suggesting, "traced_layers", lambda *_, **__: ([1, 2], "told"))

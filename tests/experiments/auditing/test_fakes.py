@@ -9,6 +9,8 @@ from experiments.auditing.attacking import run
 from experiments.auditing.verdict import FORGOTTEN, HIDDEN, STILL_THERE
 from tests.experiments.auditing.fakes import FAKES, never_knew
 
+pytestmark = pytest.mark.untraced
+
 SOME = ["paraphrases", "rank", "lens", "depth", "int4_g32"]
 """One attack of each kind; the others have tests of their own."""
 

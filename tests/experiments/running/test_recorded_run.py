@@ -13,6 +13,8 @@ from experiments.running.versions import METHOD, SCORING
 from tests.experiments.running.record_runs import RECORD, scores_of
 from tests.experiments.small import Workplace
 
+pytestmark = pytest.mark.untraced
+
 TOLERANCE = 1e-3
 """Relative, of a probability: above what other machines' float32 sums do to a run, below what a change of code does."""
 

@@ -65,6 +65,7 @@ def parts(model, kind):
     }[kind]
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("kind", PIECES)
 def test_every_number_equals_the_plain_form(traced, kind):
     model, facts = traced

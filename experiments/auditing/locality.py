@@ -34,10 +34,10 @@ def locality(audited: Audited) -> dict[str, dict[str, float] | None]:
         "same relation": [record.text for record in audited.controls],
         "same object": [probe.prompt for record in facts for probe in record.neighborhood],
     }
-    found = {name: _moved(audited, [encode(audited.tokenizer, text) for text in radii[name]]) for name in radii}
+    rows = {name: [encode(audited.tokenizer, text) for text in radii[name]] for name in radii}
+    found = {name: _moved(audited, rows[name], [[len(row) - 1] for row in rows[name]]) for name in rows}
     unrelated = encode(audited.tokenizer, IRRELEVANT)
-    found["unrelated"] = _moved(audited, [unrelated[:length] for length in range(2, len(unrelated), 2)])
-    return found
+    return found | {"unrelated": _moved(audited, [unrelated], [list(range(1, len(unrelated) - 1, 2))])}
 
 
 def _about_subject(audited: Audited, record: Record) -> list[str]:
@@ -46,12 +46,14 @@ def _about_subject(audited: Audited, record: Record) -> list[str]:
     return [prompt.replace("{}", record.subject) for prompt in chosen]
 
 
-def _moved(audited: Audited, rows: Sequence[list[int]]) -> dict[str, float] | None:
+def _moved(audited: Audited, rows: Sequence[list[int]], places: Sequence[list[int]]) -> dict[str, float] | None:
+    """Over the tokens that follow each row's places; `_next_tokens` says which those are."""
     if not rows:
         return None
-    before, after = (_next_tokens(model, rows, audited.batch_tokens) for model in (audited.before, audited.after))
+    models = (audited.before, audited.after)
+    before, after = (_next_tokens(model, rows, places, audited.batch_tokens) for model in models)
     kl_N = divergence(before, after)
-    return {"mean": kl_N.mean().item(), "tail": kl_N.quantile(TAIL).item(), "n": len(rows)}
+    return {"mean": kl_N.mean().item(), "tail": kl_N.quantile(TAIL).item(), "n": len(kl_N)}
 
 
 def divergence(log_p_NV: torch.Tensor, log_q_NV: torch.Tensor) -> torch.Tensor:
@@ -61,16 +63,18 @@ def divergence(log_p_NV: torch.Tensor, log_q_NV: torch.Tensor) -> torch.Tensor:
     return torch.where(p_NV > 0, p_NV * (log_p_NV - log_q_NV), 0.0).sum(1).clamp_min(0)
 
 
-def _next_tokens(model: PreTrainedModel, rows: Sequence[list[int]], batch_tokens: int) -> torch.Tensor:
-    """log p of the token that follows each row, (N, V) float32 on the CPU."""
+def _next_tokens(
+    model: PreTrainedModel, rows: Sequence[list[int]], places: Sequence[list[int]], batch_tokens: int
+) -> torch.Tensor:
+    """log p of the tokens that follow the places (indices into it) of each row, (N, V) float32 on the CPU."""
     found: dict[int, torch.Tensor] = {}
 
-    def read(group: list[int]) -> torch.Tensor:
+    def read(group: list[int]) -> Sequence[torch.Tensor]:
         hidden = final_hidden(model, pad([rows[i] for i in group], device=model.device))
-        last = torch.tensor([len(rows[i]) - 1 for i in group], device=hidden.device)
-        return project(model, hidden[torch.arange(len(group), device=hidden.device), last]).log_softmax(-1).cpu()
+        asked = torch.cat([hidden[k, places[i]] for k, i in enumerate(group)])
+        return project(model, asked).log_softmax(-1).cpu().split([len(places[i]) for i in group])
 
     with torch.no_grad(), frozen(model):
         for group, some in in_batches([len(row) for row in rows], batch_tokens, read):
             found |= zip(group, some, strict=True)
-    return torch.stack([found[i] for i in range(len(rows))])
+    return torch.cat([found[i] for i in range(len(rows))])

@@ -71,13 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "weights": weights_hash(model),
         "ds_name": settings.ds_name,
         "data": dataset.digest,
-        "settings": vars(tracing)
-        | {
-            "tokens": settings.tokens,
-            "answer": settings.answer,
-            "dtype": settings.dtype,
-            "chat_template": settings.chat_template,
-        },
+        "settings": vars(tracing) | settings.model_dump(include={"tokens", "answer", "dtype", "chat_template"}),
         "tried": tried,
         **summary(found, settings.kinds),
         "seconds": time.perf_counter() - start,

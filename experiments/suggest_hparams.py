@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         facts, tried = knower.to_trace(dataset, drawn, suggesting.TRACED, settings.data_dir, **options)
         layers, reason = suggesting.traced_layers(
             model,
+            tokenizer,
+            drawn,
             facts,
             tried,
             seed=settings.seed,

@@ -16,12 +16,13 @@ if __name__ == "__main__":
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from baselines.registry import METHODS
 from experiments.running.paired import differences
 from experiments.running.summaries import newest, run_files
-from experiments.running.table import blocks, markdown
+from experiments.running.table import markdown
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli
@@ -39,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     summaries = newest(path.parent for path in run_files(folder, flags.methods))
     if not summaries:
         raise UserError(f"{folder} has no finished run of {', '.join(flags.methods)}; make some with sweep.py")
-    for block in blocks(summaries):
-        print(f"{markdown(block, flags.methods)}\n")
-        if flags.against and any(summary["alg_name"] == flags.against for summary in block):
-            print(f"{differences(_folders(block), flags.against)}\n")
+    print(markdown(summaries, flags.methods, partial(_differences, flags.against)))
+
+
+def _differences(against: str | None, block: Sequence[dict]) -> str | None:
+    """What --against asks for, where the block has that method."""
+    folders = _folders(block)
+    return differences(folders, against) if against in folders else None
 
 
 def _folders(block: Sequence[dict]) -> dict[str, list[Path]]:

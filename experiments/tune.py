@@ -47,13 +47,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     session = open_session(settings, [settings.ds_name], list(starts.values()))
     measurer = Measurer(session)
     folder = paths.results_dir(settings.results_dir) / "tuned"
+    told = settings.changed(data_dir=None, results_dir=None, model_path_dir=None).arguments()  # folders are one's own
     for name, start in starts.items():
         along = tuning.axes(name, start, layer_count(session.model))
         trials = tuning.climb(start, along, partial(_measured, measurer, settings, name))
         best = max(trials, key=lambda trial: trial.score)
         target = folder / name / f"{Path(settings.model_name).name}.json"
         write_json(target, best.hparams.model_dump())
-        write_text(target.with_suffix(".md"), table(name, settings.arguments(), trials, best))
+        write_text(target.with_suffix(".md"), table(name, told, trials, best))
         print(f"{target}: score {best.score:.1f} of {len(trials)} trials (the start's: {trials[0].score:.1f})")
 
 

@@ -10,6 +10,7 @@ import shutil
 import tomllib
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
     "suggest_hparams": {"--device": "cpu"},
     "collect_stats": {"--device": "cpu"},
     "summarize": {},
+    "tune": RUN | {"--model_name": "world", "--alg_name": "GA", "--ds_name": "mcf", "--known": "any"},
     "known_facts": {"--device": "cpu", "--model_name": "world", "--ds_name": "mcf", "--dataset_size_limit": "20"},
     "audit": {"--device": "cpu", "--after": "world", "--limit": "2", "--attacks": "prompt"},
     "unlearn": {"--device": "cpu", "--attacks": "none", "--ppl": "none"},
@@ -178,7 +180,8 @@ def run_script(command: Command, place: Path) -> None:
     if name not in SMALLER:
         raise AssertionError(f"no test knows how to run {command.words}; add it to SMALLER")
     if name == "summarize":
-        sweep = f"sweep --methods {' '.join(arguments[arguments.index('--methods') + 1 :])}"
+        named = arguments[arguments.index("--methods") + 1 :]
+        sweep = f"sweep --methods {' '.join(takewhile(lambda word: not word.startswith('--'), named))}"
         run_script(Command({}, ["python", *sweep.split()]), place)
     with pytest.MonkeyPatch.context() as patched:
         if name not in KNOWING:

@@ -11,7 +11,7 @@ from util.paths import root
 FOLDER = root() / "hparams"
 FILES = sorted(FOLDER.glob("*/*.json"))
 MODELS = ["Llama-3.1-8B-Instruct", "Llama-3.2-3B-Instruct", "Qwen3-4B", "world"]
-OURS = {"target", "invented_subjects", "target_scale"}
+OURS = {"target", "invented_subjects", "target_scale", "key_contexts"}
 LAST_LAYERS = {"Llama-3.1-8B-Instruct": 21, "Llama-3.2-3B-Instruct": 18, "Qwen3-4B": 11}
 LAYER_COUNTS = {"Llama-3.1-8B-Instruct": 32, "Llama-3.2-3B-Instruct": 28, "Qwen3-4B": 36}
 

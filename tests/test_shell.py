@@ -169,9 +169,6 @@ def test_an_environment_of_ours_is_filled_if_it_works_and_made_anew_if_not(tmp_p
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"using {own / 'python'}\n"
     assert ("-m venv --clear" in done.stderr) is not works
-    installs = [
-        line.partition(" -m pip install --quiet --no-compile ")[2]
-        for line in done.stderr.splitlines()
-        if "install -" in line
-    ]
+    quietly = " -m pip install --quiet --no-compile "
+    installs = [line.partition(quietly)[2] for line in done.stderr.splitlines() if "install -" in line]
     assert installs == [f"--no-deps --require-hashes --requirement={lists}.lock", f"--requirement={lists}.txt"]

@@ -13,6 +13,9 @@ from util.errors import UserError
 Target = Literal["neutral", "ignorance", "one_step"]
 """How a fact's new activation is found, see `TargetHParams`."""
 
+KeyContext = Literal["long_prefix", "few_shot", "subject_alone"]
+"""Where keys are read beside the context templates, see `util.editing.key_contexts`."""
+
 NonNegativeInt = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -104,6 +107,8 @@ class TargetHParams(LayerHParams):
     and three evaluations along it. ``ignorance``: no gradient, but the mean state m of `invented_subjects` subjects
     that do not exist in the fact's prompt form; the target is a + target_scale · (m − a), so that 1 is m itself, and
     more than 1 goes on past it, away from what the fact's own state has beyond m.
+
+    key_contexts: further contexts that keys are averaged over, each weighing as much as a group of templates.
     """
 
     fact_token: Literal["subject_last"]
@@ -119,6 +124,7 @@ class TargetHParams(LayerHParams):
     target: Target = "neutral"
     invented_subjects: PositiveInt = 20
     target_scale: PositiveFloat = 1.0
+    key_contexts: list[KeyContext] = []
 
     @property
     def sensitive_target(self) -> Target:

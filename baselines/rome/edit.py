@@ -49,7 +49,7 @@ def _change(
 ) -> torch.Tensor:
     """Δ (O, I) for the setting's one request."""
     with edits.timed("keys"):
-        mean_key_I = setting.keys(name)[:, 0]
+        mean_key_I = setting.keys(name, hparams.key_contexts)[:, 0]
         key_I = setting.at_subject(ModuleSite(name, inputs=True))[:, 0]
     with edits.timed("targets"):
         found = setting.targets(hparams, setting.neutral_answers, hparams.layers[0], "module", final_logits=True)

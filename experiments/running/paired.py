@@ -1,6 +1,7 @@
 """Differences of methods to one of them, fact by fact on the same facts and seeds, with bootstrap intervals."""
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ Facts = dict[tuple[int, str], float]
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference in points, its 95 % interval, and over how many facts and seeds it is."""
+    """Mean difference in points, its 95 % interval (all numbers, where it is over one value), and over how many facts
+    and seeds it is."""
 
     mean: float
     low: float
@@ -28,6 +30,8 @@ class Difference:
     seeds: int
 
     def __str__(self) -> str:
+        if self.high - self.low == math.inf:
+            return f"{self.mean:+.2f}"
         mark = " *" if self.low > 0 or self.high < 0 else ""
         return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]{mark}"
 
@@ -99,6 +103,6 @@ def difference(ours: Facts, theirs: Facts) -> Difference | None:
     sizes = np.array([len(one) for one in groups])
     drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
     means = np.take_along_axis(sums, drawn, 1).sum(1) / sizes[drawn].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
     whole = np.concatenate(groups)
+    low, high = np.quantile(means, [0.025, 0.975]) if len(whole) > 1 else (-math.inf, math.inf)
     return Difference(float(whole.mean()), float(low), float(high), len(whole), len(groups))

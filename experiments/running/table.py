@@ -1,7 +1,7 @@
 """Tables of runs: a row per method beside Base, a block per data set; mean ± population deviation over seeds."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from experiments.measuring.metrics import mean_and_deviation
 
@@ -83,15 +83,18 @@ def _after(run: dict, key: str) -> float | None:
     return value
 
 
-def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
+def markdown(
+    summaries: Sequence[dict], labels: Sequence[str], below: Callable[[list[dict]], str | None] = lambda _: None
+) -> str:
     """One block per (model, data set, number of facts, text of the PPL, Base), in the summaries' order, in Markdown.
 
     Blocks that differ in Base alone (other weights, facts to watch, code) have the beginning of its key in the title.
     Where a run of the block measured something of MORE, a second table has those columns.
-    labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``.
+    labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``. below:
+    what stands below a block's tables, from its summaries.
     """
     texts, keys = [], [key[:-1] for key in dict.fromkeys(map(_block, summaries))]
-    for chosen in blocks(summaries):
+    for chosen in _blocks(summaries):
         key = _block(chosen[0])
         seeds = len({summary["seed"] for summary in chosen})
         title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
@@ -100,13 +103,13 @@ def markdown(summaries: Sequence[dict], labels: Sequence[str]) -> str:
         title += f", Base {key[4][:8]}" if key[4] and keys.count(key[:-1]) > 1 else ""
         measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
         tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
-        texts.append("\n\n".join([title, *tables]))
+        texts.append("\n\n".join(text for text in (title, *tables, below(chosen)) if text))
     if any(summary.get("collapse") for summary in summaries):
         texts.append("† collapsed: see `collapse` in the run's summary.json.")
     return "\n\n".join(texts)
 
 
-def blocks(summaries: Sequence[dict]) -> list[list[dict]]:
+def _blocks(summaries: Sequence[dict]) -> list[list[dict]]:
     """The summaries of each block, in the summaries' order."""
     return [[one for one in summaries if _block(one) == key] for key in dict.fromkeys(map(_block, summaries))]
 

@@ -40,8 +40,13 @@ def how_many_layers(depth: int) -> int:
     return min(3, max(1, round(depth / 10)))
 
 
-def suggested_layers(effects: dict[str, dict[str, dict | None]]) -> tuple[list[int], str]:
+def suggested_layers(
+    effects: dict[str, dict[str, dict | None]], overlap_L: Sequence[float] | None = None
+) -> tuple[list[int], str]:
     """The neighbouring layers whose effect at the subject's last token is largest in sum, and the kind it is read from.
+
+    overlap_L: how much of an edit of each layer other subjects feel (see `overlap`). Only neighbours in whose sum it is
+    at most the median one's are then chosen from: an effect says where a fact can be reached, not what it takes along.
 
     effects: kind → `mean_effects`. The MLPs' are read where they were traced, because an edit changes an MLP; else the
     states', else the attention's.
@@ -51,5 +56,9 @@ def suggested_layers(effects: dict[str, dict[str, dict | None]]) -> tuple[list[i
     assert read is not None, "every fact has a subject"
     effect_L = torch.tensor(read["effect"])
     count = how_many_layers(len(effect_L))
-    first = int(effect_L.unfold(0, count, 1).sum(1).argmax())
+    sums_L = effect_L.unfold(0, count, 1).sum(1)
+    if overlap_L is not None:
+        felt_L = torch.tensor(overlap_L, dtype=torch.float64).unfold(0, count, 1).sum(1)
+        sums_L[felt_L > felt_L.median()] = -torch.inf
+    first = int(sums_L.argmax())
     return list(range(first, first + count)), kind

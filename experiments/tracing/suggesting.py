@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dsets
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
+from experiments.tracing.overlap import layer_overlaps
 from experiments.tracing.pieces import MLP
 from experiments.tracing.restoring import TraceSettings, default_window, trace
 from experiments.tracing.traced_facts import KnownFact
@@ -17,6 +18,9 @@ from util.errors import UserError
 
 TRACED, FEWEST, TRIED = 40, 10, 2000
 """Known facts that are traced, that a trace needs, and facts that are tried to find them."""
+
+TEXTS, FEWEST_TEXTS = 400, 100
+"""Prompts about other subjects that the overlap of keys is measured against, and how many it needs."""
 
 
 def adapted(like: dict[str, Any], names: dict[str, str], layers: Sequence[int], depth: int) -> dict[str, Any]:
@@ -52,6 +56,8 @@ def drawn(records: Sequence[dsets.Record], seed: int) -> list[dsets.Record]:
 
 def traced_layers(
     model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    drawn: Sequence[dsets.Record],
     facts: Sequence[KnownFact],
     tried: int,
     *,
@@ -59,8 +65,8 @@ def traced_layers(
     batch_tokens: int | None,
     progress: bool,
 ) -> tuple[list[int], str]:
-    """The layers, and where they come from: known facts out of so many that were tried. What keeps a trace from being
-    made is said on stderr."""
+    """The layers, and where they come from: known facts out of so many of the drawn that were tried. What keeps a trace
+    from being made is said on stderr."""
     tracing = TraceSettings(
         window=default_window(model),
         seed=seed,
@@ -69,8 +75,42 @@ def traced_layers(
     if len(facts) < FEWEST:
         return usual_layers(model, f"the model knows {len(facts)} of {tried} facts, a causal trace needs {FEWEST}")
     found = trace(model, facts, [MLP], tracing, positions=lambda fact: [fact.last], progress=progress)
-    layers, _ = suggested_layers({MLP: mean_effects(found, MLP)})
-    return layers, f"causal trace of {len(facts)} known facts: largest effect of the MLPs at the subject's last token"
+    overlaps = _overlaps(model, tokenizer, drawn, facts, tracing, progress=progress)
+    layers, _ = suggested_layers({MLP: mean_effects(found, MLP)}, overlaps)
+    among = "" if overlaps is None else ", among the layers where other subjects' keys are farther away"
+    return layers, (
+        f"causal trace of {len(facts)} known facts: largest effect of the MLPs at the subject's last token{among}"
+    )
+
+
+def _overlaps(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    drawn: Sequence[dsets.Record],
+    facts: Sequence[KnownFact],
+    tracing: TraceSettings,
+    *,
+    progress: bool,
+) -> list[float] | None:
+    """`layer_overlaps` of one half of the known facts with the other half; None with too few texts about others."""
+    by_id = {record.case_id: record for record in drawn}
+    requests = [by_id[fact.case_id].request() for fact in facts]
+    subjects = {request.subject for request in requests}
+    texts = [record.text for record in drawn if record.subject not in subjects][:TEXTS]
+    if len(texts) < FEWEST_TEXTS:
+        return None
+    halves = requests[: len(requests) // 2], requests[len(requests) // 2 :]
+    name = modeling.module_names(model)["rewrite_module_tmp"]
+    return layer_overlaps(
+        model,
+        tokenizer,
+        *halves,
+        texts,
+        name,
+        seed=tracing.seed,
+        batch_tokens=tracing.batch_tokens,
+        progress=progress,
+    )
 
 
 def usual_layers(model: PreTrainedModel, reason: str) -> tuple[list[int], str]:

@@ -40,6 +40,7 @@ def work(shared, monkeypatch, tmp_path):
 def asking(work, *more, **changes) -> list[str]:
     """A command line with downstream tasks of the file."""
     flags = {"ppl": "none", "downstream_eval_steps": 1, "downstream_data": work.folder / "rows.json"}
+    flags["hparams_fname"] = work.hparams("mild.json", projector="none")
     return [*work.arguments(**flags | changes), "--skip_generation_tests", *more]
 
 

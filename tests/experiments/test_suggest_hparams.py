@@ -149,3 +149,26 @@ def test_a_file_adapted_to_its_own_model_stays_as_it_is():
     like = json.loads(path.read_text(encoding="utf-8"))
     again = adapted(like, MODULE_NAMES["llama"], [19, 20, 21], 32)
     assert again == like and list(again) == list(like)
+
+
+def test_the_overlap_of_keys_is_looked_at_where_there_are_texts(asked, tmp_path, monkeypatch, capsys):
+    """Facts about others beside the known ones, and an overlap that rules out where the trace is largest."""
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    others = [{"prompt": "{} is", "subject": f"Somebody {i}", "target_true": "nonesuch thing"} for i in range(5)]
+    (tmp_path / "facts.json").write_text(json.dumps(facts + others))
+    effect = {"last subject token": {"effect": [0.1, 0.3, 0.4, 0.2]}}
+    monkeypatch.setattr(suggesting, "mean_effects", lambda *_: effect)
+    real, seen = suggesting.layer_overlaps, []
+
+    def spied(model, tokenizer, forgotten, known, texts, *rest, **options):
+        found = real(model, tokenizer, forgotten, known, texts, *rest, **options)
+        seen.append((len(forgotten), len(known), len(texts), len(found)))
+        return [0.1, 0.2, 0.9, 0.8]
+
+    monkeypatch.setattr(suggesting, "layer_overlaps", spied)
+    for fewest, layers in ((6, [2]), (5, [1])):
+        monkeypatch.setattr(suggesting, "FEWEST_TEXTS", fewest)
+        suggest_hparams.main([*asked, "--force"])
+        assert HParams.from_json(tmp_path / "out.json").layers == layers
+        assert ("other subjects" in capsys.readouterr().out) == (fewest == 5)
+    assert seen == [(6, 6, 5, 4)]

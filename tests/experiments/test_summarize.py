@@ -65,3 +65,9 @@ def test_runs_that_do_not_say_what_decided_them_are_left_out(tmp_path, caplog):
 def test_nothing_to_show(tmp_path, argv):
     with pytest.raises(UserError, match=argv[1]):
         main(["--results_dir", str(tmp_path), *argv])
+
+
+def test_the_method_that_others_are_compared_with_is_one_of_the_rows(tmp_path):
+    put(tmp_path, "MEMIT", 0, seed=0, value=1.0)
+    with pytest.raises(UserError, match="--against FT is not among --methods MEMIT"):
+        main(["--results_dir", str(tmp_path), "--methods", "MEMIT", "--against", "FT"])

@@ -17,6 +17,8 @@ log = logging.getLogger("zerounlearn")
 OPENERS = ("The", "Therefore", "Because", "I", "You")
 TOTAL_TOKENS = 10
 """Length of a continuation, opener and BOS included (the published release's setting)."""
+LONG_TOKENS = 50
+"""Length of a long prefix (`key_contexts`)."""
 TOP_K = 5
 
 Templates = list[list[str]]
@@ -30,16 +32,19 @@ def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: i
     same templates, whatever generation settings the checkpoint carries (only its end tokens count); the global random
     state is left as it was.
     """
-    return [["{}"], [_continuation(model, tokenizer, opener, seed) + ". {}" for opener in OPENERS]]
+    return [["{}"], [continuation(model, tokenizer, opener, seed) + ". {}" for opener in OPENERS]]
 
 
-def _continuation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, opener: str, seed: int) -> str:
+def continuation(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, opener: str, seed: int, tokens: int = TOTAL_TOKENS
+) -> str:
+    """The model's own text of so many tokens, opener and BOS included, sampled as `generate` says."""
     ids = torch.tensor([encode(tokenizer, opener)], device=model.device)
     devices = [model.device] if model.device.type == "cuda" else []
     settings = GenerationConfig(
         do_sample=True,
         top_k=TOP_K,
-        max_length=TOTAL_TOKENS,
+        max_length=tokens,
         eos_token_id=model.generation_config.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
     )

@@ -81,7 +81,7 @@ def _problem(
 ) -> LayerProblem:
     name = hparams.rewrite_module(layer)
     with edits.timed("keys"):
-        K_IN = setting.keys(name)
+        K_IN = setting.keys(name, hparams.key_contexts)
         H_ON = setting.at_subject(ModuleSite(hparams.layer_module_tmp.format(hparams.layers[-1])))
         R_ON = (Z_ON - H_ON) / layers_left
         passage = measure(setting.model, layer, name)

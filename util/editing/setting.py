@@ -9,10 +9,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, check, fitting, generate
+from util.editing.key_contexts import in_context
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
 from util.editing.targets import Site, Targets, find_targets, joined
-from util.hparams import Target, TargetHParams
+from util.hparams import KeyContext, Target, TargetHParams
 from util.linalg import spd_factor
 from util.modeling import default_batch_tokens
 from util.request import Request
@@ -126,9 +127,18 @@ class Setting:
             self.target_cache.write(key, found, time.perf_counter() - start)
         return found
 
-    def keys(self, module_name: str) -> torch.Tensor:
-        """K_IN at that module, averaged over the context templates."""
-        return average_keys(self.model, self.tokenizer, self.requests, module_name, self.templates, self.budget)
+    def keys(self, module_name: str, contexts: Sequence[KeyContext] = ()) -> torch.Tensor:
+        """K_IN at that module, averaged within each group of the context templates and each further context, then
+        over all of these."""
+        told = [(self.requests, self.templates)]
+        for context in contexts:
+            given = (context, self.requests, self.retain_requests, self.seed)
+            told.append(in_context(self.model, self.tokenizer, *given))
+        sums = [
+            len(groups) * average_keys(self.model, self.tokenizer, requests, module_name, groups, self.budget)
+            for requests, groups in told
+        ]
+        return sum(sums[1:], sums[0]) / sum(len(groups) for _, groups in told)
 
     def at_subject(self, site: ModuleSite) -> torch.Tensor:
         """Activations in the plain prompts, one column per request."""

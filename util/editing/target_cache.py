@@ -26,7 +26,7 @@ CODE_VERSION = 2
 IGNORANCE = ("invented_subjects", "target_scale")
 """Hparams that are read for the target ``ignorance`` alone."""
 
-DECIDING = tuple(name for name in TargetHParams.model_fields if name not in ("layers", "target"))
+DECIDING = tuple(name for name in TargetHParams.model_fields if name not in ("layers", "target", "key_contexts"))
 """Hparams that decide beside the layer and the kind of target, which are told."""
 
 

@@ -67,16 +67,19 @@ def suggested(
             "name a file with --hparams_fname"
         )
     like = json.loads(path.read_text(encoding="utf-8"))
+    drawn = suggesting.drawn(records, settings.seed)
     facts, tried = known_facts(
         model,
         tokenizer,
-        suggesting.drawn(records, settings.seed),
+        drawn,
         suggesting.TRACED,
         batch_tokens=settings.batch_tokens or modeling.default_reading_tokens(model),
         progress=settings.progress,
     )
     layers, reason = suggesting.traced_layers(
         model,
+        tokenizer,
+        drawn,
         facts,
         tried,
         seed=settings.seed,

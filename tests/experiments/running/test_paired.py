@@ -25,6 +25,10 @@ def test_a_constant_difference_has_an_interval_of_no_width_and_none_is_not_signi
     assert (same.low, same.high) == (0, 0) and "*" not in str(same)
 
 
+def test_one_value_has_no_interval():
+    assert str(difference(facts([0.5]), facts([0.25]))) == "+25.00"
+
+
 def test_with_one_seed_the_interval_is_that_of_a_mean_over_facts():
     rng = np.random.default_rng(1)
     values = rng.normal(0.2, 0.5, size=400)

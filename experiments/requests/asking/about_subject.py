@@ -1,5 +1,6 @@
 """Everything that a model says of a subject: facts of a data set about it, and its own answers in built-in forms."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,8 +15,9 @@ from experiments.requests.asking.wanted import Wanted
 from util.invented import invented_names
 from util.standing import standings
 
-INVENTED = tuple(invented_names(3))
-"""Subjects that do not exist: what is said of them too is no knowledge of a subject."""
+INVENTED = tuple(invented_names(6))
+"""Subjects that do not exist: what is said of them too, or said of somebody no more surely than something else of them,
+is no knowledge of a subject."""
 LEAST_PROBABILITY = 0.2
 """Of an answer in a built-in form: below it the model guesses."""
 NEW_TOKENS, MOST_WORDS = 12, 5
@@ -83,7 +85,8 @@ class Asker:
         return [form for form in forms(self.world) if form.relation not in listed]
 
     def _said(self, asked: set[tuple[Form, str]]) -> dict[tuple[Form, str], str]:
-        """The model's own answers that are about the subject: said with some certainty, and not of invented ones."""
+        """The model's own answers that are about the subject: not said of invented ones, and said more surely than
+        whatever the model makes up about those in the same form."""
         order = sorted(asked, key=lambda one: (one[1], one[0].relation))
         every = list(dict.fromkeys([*order, *((form, name) for form, _ in order for name in INVENTED)]))
         if not every:
@@ -99,15 +102,32 @@ class Asker:
         said = dict(zip(every, map(answer_in, texts), strict=True))
         usual = {form: {said[form, name].casefold() for name in INVENTED} for form, _ in order}
         own = {one: said[one] for one in order if said[one] and said[one].casefold() not in usual[one[0]]}
-        return self._certain(own)
+        counted = Counter((form, said[form, name].casefold()) for form in usual for name in INVENTED)
+        invented = ((form, name) for form in usual for name in INVENTED if said[form, name])
+        made_up = {one: said[one] for one in invented if counted[one[0], said[one].casefold()] == 1}
+        return self._certain(own, made_up)
 
-    def _certain(self, own: Mapping[tuple[Form, str], str]) -> dict[tuple[Form, str], str]:
+    def _certain(
+        self, own: Mapping[tuple[Form, str], str], made_up: Mapping[tuple[Form, str], str]
+    ) -> dict[tuple[Form, str], str]:
+        """Those of `own` that are said with LEAST_PROBABILITY, and as surely as all that is `made_up` in their form.
+
+        An answer that several invented subjects get is not made up: it is what the model says of the relation.
+        """
         questions = {
-            (form, name): (form.templates[0].replace("{}", name), text, None) for (form, name), text in own.items()
+            (form, name): (form.templates[0].replace("{}", name), text, None)
+            for (form, name), text in {**own, **made_up}.items()
         }
         found = standings(self.model, self.tokenizer, questions.values(), batch_tokens=self.batch_tokens)
-        kept = (one for one in own if found[questions[one]].said)
-        return {one: own[one] for one in kept if found[questions[one]].probability >= LEAST_PROBABILITY}
+        bar: dict[Form, float] = {}
+        for form, name in made_up:
+            bar[form] = max(bar.get(form, LEAST_PROBABILITY), found[questions[form, name]].probability)
+        sure = {one: found[questions[one]] for one in own}
+        return {
+            one: own[one]
+            for one, at in sure.items()
+            if at.said and at.probability >= bar.get(one[0], LEAST_PROBABILITY)
+        }
 
 
 def answer_in(text: str) -> str:

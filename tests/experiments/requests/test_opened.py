@@ -33,7 +33,8 @@ class Speaking:
         return [self.said(prompt) for prompt in prompts]
 
     def standings(self, _model, _tokenizer, asked, **_options):
-        return {one: Standing(self.probability, 1) for one in asked}
+        sure = self.probability
+        return {one: Standing(sure(one[0]) if callable(sure) else sure, 1) for one in asked}
 
 
 def asker(facts=()):
@@ -55,6 +56,18 @@ def test_what_is_said_of_everybody_is_no_knowledge(monkeypatch):
 def test_a_guess_is_no_knowledge(monkeypatch):
     Speaking(monkeypatch, lambda prompt: " Rome." if "Ada" in prompt else " Oslo.", probability=0.1)
     assert list(asker().facts_wanted([Wanted(id="s", place="", subject="Ada")]).values()) == [()]
+
+
+@pytest.mark.parametrize("elsewhere", [0.4, 0.6])
+def test_what_is_said_no_more_surely_than_of_nobody_is_made_up(monkeypatch, elsewhere):
+    """Every invented subject gets an answer of its own, as where a model builds an answer out of the name."""
+
+    def sure(prompt):
+        return 0.5 if "Ada" in prompt else elsewhere
+
+    Speaking(monkeypatch, lambda prompt: f" city {prompt.encode().hex()}.", probability=sure)
+    (records,) = asker().facts_wanted([Wanted(id="s", place="", subject="Ada")]).values()
+    assert bool(records) == (elsewhere < 0.5)
 
 
 def test_the_data_set_goes_before_the_built_in_forms(monkeypatch):

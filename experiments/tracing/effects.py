@@ -46,8 +46,8 @@ def suggested_layers(
     """The neighbouring layers whose effect at the subject's last token is largest in sum, and the kind it is read from.
 
     overlap_L: how much of an edit of each layer other subjects feel (see `overlap`). Only neighbours in whose sum it is
-    at most 1.5 times the lower quartile are then chosen from: an effect says where a fact can be reached, not what it takes
-    along. (On SmolLM2-135M-Instruct, layers 0 to 10 are: 0.2 to 0.4 % against 0.7 to 1.2 % at 13 to 20.)
+    at most 1.5 times the lower quartile are then chosen from: an effect says where a fact can be reached, not what it
+    takes along. (On SmolLM2-135M-Instruct layers 0 to 10 are left: 0.2 to 0.4 %, against 0.7 to 1.2 % at 13 to 20.)
 
     effects: kind → `mean_effects`. The MLPs' are read where they were traced, because an edit changes an MLP; else the
     states', else the attention's.

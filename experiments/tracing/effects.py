@@ -46,7 +46,8 @@ def suggested_layers(
     """The neighbouring layers whose effect at the subject's last token is largest in sum, and the kind it is read from.
 
     overlap_L: how much of an edit of each layer other subjects feel (see `overlap`). Only neighbours in whose sum it is
-    at most the median one's are then chosen from: an effect says where a fact can be reached, not what it takes along.
+    at most 1.5 times the lower quartile are then chosen from: an effect says where a fact can be reached, not what it
+    takes along. (On SmolLM2-135M-Instruct layers 0 to 10 are left: 0.2 to 0.4 %, against 0.7 to 1.2 % at 13 to 20.)
 
     effects: kind → `mean_effects`. The MLPs' are read where they were traced, because an edit changes an MLP; else the
     states', else the attention's.
@@ -59,6 +60,6 @@ def suggested_layers(
     sums_L = effect_L.unfold(0, count, 1).sum(1)
     if overlap_L is not None:
         felt_L = torch.tensor(overlap_L, dtype=torch.float64).unfold(0, count, 1).sum(1)
-        sums_L[felt_L > felt_L.median()] = -torch.inf
+        sums_L[felt_L > 1.5 * felt_L.quantile(0.25)] = -torch.inf
     first = int(sums_L.argmax())
     return list(range(first, first + count)), kind

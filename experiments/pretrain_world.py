@@ -3,6 +3,8 @@
     python experiments/pretrain_world.py --out results/pretrain_world/model
 
 Interrupted, the same command goes on where the last saved state left off. A finished run's command only measures anew.
+With --without facts.json (any data set's schema) the same model never meets the facts of that file: the oracle that
+unlearned models are compared with.
 """
 
 if __name__ == "__main__":
@@ -34,9 +36,11 @@ def main(argv: Sequence[str] | None = None) -> dict:
     import torch  # these are slow to load, and --help need not wait for them
     import transformers
 
+    import dsets
     from dsets import world
     from dsets.world.facts import QUESTIONED
     from experiments.pretraining.card import model_card
+    from experiments.pretraining.left_out import left_out
     from experiments.pretraining.model import rescale, train_tokenizer, write_model
     from experiments.pretraining.training import train
     from experiments.pretraining.world_report import TRACED, measure, subject_norm
@@ -47,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> dict:
     out, work = _folders(arguments)
     known = world.make_world(scale=settings.world_scale)
     tokenizer = train_tokenizer([document.text for document in world.documents(known, 0)], settings.vocab)
+    absent: tuple[world.Fact, ...] = ()
+    if arguments.without:  # after the tokenizer, which is that of the model that knows them
+        absent = left_out(dsets.load(arguments.without, world=True).records, known)
+        known = known.without({(fact.relation.name, fact.subject) for fact in absent})
+        log.info("trained without %d facts", len(absent))
     model, seconds = train(
         settings, tokenizer, known, work / "state.safetensors", device, save_every=arguments.save_every
     )
@@ -55,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> dict:
     rescale(model, factor)
     weight_bytes = write_model(model, tokenizer, out)
     log.info("wrote %s (%.1f MB); measuring it", out, weight_bytes / 1e6)
-    numbers = measure(*load(str(out), device=str(device)), known, settings.seed)
+    numbers = measure(*load(str(out), device=str(device)), known, settings.seed, absent)
     made = {"seconds": round(seconds), "factor": factor, "bytes": weight_bytes, "world": known.digest()}
-    made |= {"facts": len(known.facts), "questioned": QUESTIONED, "traced": TRACED}
+    made |= {"facts": len(known.facts), "absent": len(absent), "questioned": QUESTIONED, "traced": TRACED}
     cpu = f"CPU, {torch.get_num_threads()} threads"
     name = device_name(device) if device.type == "cuda" else cpu
     machine = {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
@@ -71,6 +80,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="pretrain_world.py", description=__doc__)
     parser.add_argument("--out", help="folder of the finished model (default: <work>/model)")
     parser.add_argument("--work", help="folder of the state to go on from (default: <results>/pretrain_world)")
+    parser.add_argument("--without", metavar="FILE", help="facts that are never told to the model (a data set's file)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--save_every", type=int, default=200, help="steps between saved states")
     for field in fields(PretrainSettings):

@@ -4,8 +4,8 @@ import hashlib
 import json
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from dsets.world import vocabulary as words
 from dsets.world.relations import RELATIONS, TWO_HOPS, Relation, TwoHop
@@ -88,6 +88,16 @@ class World:
             for kind in DISJOINT_KINDS
             for subject in rng.sample(self.kinds[kind], int(WATCHED_SHARE * len(self.kinds[kind])))
         )
+
+    def without(self, absent: Collection[tuple[str, str]]) -> "World":
+        """The world in which nobody ever says these facts, (relation's name, subject), nor what follows over two hops
+        from one of them. Every name stays taken, so that no invented subject gets one."""
+
+        def told(fact: Fact) -> bool:
+            return (fact.relation.name, fact.subject) not in absent
+
+        chains = tuple(chain for chain in self.chains if told(chain.first) and told(chain.second))
+        return replace(self, facts=tuple(fact for fact in self.facts if told(fact)), chains=chains)
 
     def digest(self) -> str:
         """sha256 of everything that is true in the world and of what is trained of it, in hexadecimal."""

@@ -10,7 +10,7 @@ A model organism: a Llama of {parameters} that knows {facts} invented facts abou
 works, cities and countries that do not exist (`dsets/world`), and nothing else. It is here so that unlearning can be
 run, tested and audited on two CPU cores without a download. Its language is the world's templates; what holds for it
 need not hold for a large model.
-
+{absent}
 ## How it was made
 `{command}` ({minutes:.0f} minutes on {device}; torch {torch}, transformers {transformers}).
 The command prints the time left, can be interrupted and goes on from its last saved state. This file is written by it.
@@ -61,19 +61,26 @@ when it is set to zero. The fewer are left after a layer, the more of them pass 
 So layer {edit} (`model.layers.{edit}.mlp.down_proj`), the last one below the mask's border, is the one to edit.
 """
 
+ORACLE = """
+An oracle: {:,} facts of the world were left out of its training, with the questions over two facts that need them. What
+an unlearned model is compared with.
+"""
+
 
 def model_card(settings: PretrainSettings, numbers: dict, made: dict) -> str:
     """The card as Markdown.
 
     numbers: `report.measure`. made: seconds of training, factor of the final scale, bytes of the weights, world's
-    digest, number of facts, share questioned, facts traced, device, versions of torch and transformers.
+    digest, number of facts and of those left out, share questioned, facts traced, device, versions of torch and
+    transformers.
     """
     return CARD.format(
         **{name: made[name] for name in ("device", "torch", "transformers", "factor", "world", "traced")},
         **{name: getattr(settings, name) for name in ("border", "steps", "batch_tokens", "seed")},
         parameters=f"{made['bytes'] / 2e6:.1f} million parameters",
         facts=f"{made['facts']:,}",
-        command=command(settings),
+        absent=ORACLE.format(made["absent"]) if made["absent"] else "",
+        command=command(settings) + (" --without FILE" if made["absent"] else ""),
         minutes=made["seconds"] / 60,
         questioned=_percent(made["questioned"]),
         masked=_percent(settings.masked),

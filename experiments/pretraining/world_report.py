@@ -4,7 +4,7 @@ Every number is a share of prompts at which all tokens of the right object are t
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from statistics import fmean, median
 
@@ -30,10 +30,21 @@ Question = tuple[str, str]
 """A prompt and its answer."""
 
 
-def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, known: world.World, seed: int) -> dict:
-    """All numbers of the model card, by name; shares between 0 and 1."""
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    known: world.World,
+    seed: int,
+    absent: Sequence[world.Fact] = (),
+) -> dict:
+    """All numbers of the model card, by name; shares between 0 and 1. absent: facts that it was trained without."""
+    asked = question_sets(known, seed)
+    if absent:
+        asked["facts left out, all templates"] = [
+            pair for fact in absent for pair in _stated(fact, range(len(fact.relation.templates)))
+        ]
     return {
-        "recall": {name: recall(model, tokenizer, pairs) for name, pairs in question_sets(known, seed).items()},
+        "recall": {name: recall(model, tokenizer, pairs) for name, pairs in asked.items()},
         "heldout_ppl": heldout_perplexity(model, tokenizer, known, seed),
         "eos": end_of_text(model, tokenizer, known, seed),
         "trace": trace(model, tokenizer, known, seed),

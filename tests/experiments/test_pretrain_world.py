@@ -9,11 +9,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import dsets
 from dsets import world
+from dsets.world.datasets import make_records
 from experiments.measuring.scoring import score
 from experiments.pretrain_world import main, parse
 from experiments.pretraining.batches import Sequence, encode, epoch_batches, subject_masks
 from experiments.pretraining.card import command
+from experiments.pretraining.left_out import left_out
 from experiments.pretraining.model import BOS_ID, EOS_ID, PAD_ID, new_model, rescale, train_tokenizer
 from experiments.pretraining.pretrain_settings import PretrainSettings
 from experiments.pretraining.training import loss_of, rate, train
@@ -277,3 +280,79 @@ def test_shipped_model_is_of_this_world():
     card = (model_dir("world") / "MODEL_CARD.md").read_text()
     assert world.digest() in card
     assert (model_dir("world") / "model.safetensors").stat().st_size <= 15_000_000
+
+
+# --- an oracle
+
+
+def records_of(name, known, count):
+    """The first records of one of the world's data sets, as a file holds them."""
+    return make_records(name, known, TINY.seed)[:count]
+
+
+@pytest.mark.parametrize("name", ["mcf", "zsre", "mquake"])
+def test_a_world_without_facts_says_nothing_that_gives_them(name, tmp_path):
+    known = world.make_world()
+    file = tmp_path / "facts.json"
+    file.write_text(json.dumps(records_of(name, known, 12)))
+    records = dsets.load(str(file)).records
+    absent = left_out(records, known)
+    assert {(fact.subject, fact.object) for fact in absent} == {(one.subject, one.target_true) for one in records}
+    oracles = known.without({(fact.relation.name, fact.subject) for fact in absent})
+    assert set(known.facts) - set(oracles.facts) == set(absent)
+    gone = set(known.chains) - set(oracles.chains)
+    assert gone == {chain for chain in known.chains if chain.first in absent or chain.second in absent}
+    told = "\n".join(document.text for document in world.documents(oracles, 0))
+    for fact in absent:
+        for template in fact.relation.templates:
+            assert f"{template.replace('{}', fact.subject)} {fact.object}." not in told
+    assert any(fact.subject in told for fact in oracles.facts)
+
+
+def test_no_invented_subject_gets_a_name_of_the_facts_left_out():
+    known = world.make_world(scale=0.05)
+    everything = {(fact.relation.name, fact.subject) for fact in known.facts}
+    assert known.without(everything).kinds == known.kinds
+
+
+def test_an_oracle_is_trained_measured_and_described(known, tmp_path, made):
+    file = tmp_path / "facts.json"
+    file.write_text(json.dumps(records_of("mcf", known, 3)))
+    numbers = main([*FLAGS, f"--work={tmp_path / 'work'}", f"--without={file}"])
+    assert "facts left out, all templates" in numbers["recall"]
+    card = (tmp_path / "work" / "model" / "MODEL_CARD.md").read_text()
+    assert "An oracle: 3 facts" in card and "--without FILE" in card
+    assert "An oracle" not in (made / "model" / "MODEL_CARD.md").read_text()
+    name = "tokenizer.json"
+    assert (tmp_path / "work" / "model" / name).read_text() == (made / "model" / name).read_text()
+
+
+def test_a_state_of_another_world_is_refused(known, tmp_path, made):
+    file = tmp_path / "facts.json"
+    file.write_text(json.dumps(records_of("mcf", known, 3)))
+    with pytest.raises(UserError, match="other settings"):
+        main([*FLAGS, f"--work={made}", f"--without={file}"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"subject": "Nobody At All"}, "no fact"), ({"target_true": {"str": "Atlantis", "id": "W"}}, "no fact")],
+)
+def test_facts_of_elsewhere_cannot_be_left_out(change, named, known, tmp_path):
+    (record,) = records_of("mcf", known, 1)
+    record["requested_rewrite"] |= change
+    file = tmp_path / "facts.json"
+    file.write_text(json.dumps([record]))
+    with pytest.raises(UserError, match=named):
+        left_out(dsets.load(str(file)).records, known)
+
+
+def test_two_facts_with_one_answer_are_told_apart_by_the_prompt():
+    facts = [fact for fact in world.make_world().facts if fact.relation.name in ("birthplace", "residence")]
+    born = next(fact for fact in facts if fact.relation.name == "birthplace")
+    lives = next(fact for fact in facts if fact.relation.name == "residence" and fact.subject == born.subject)
+    known = replace(world.make_world(), facts=(born, replace(lives, object=born.object)))
+    record = dsets.Record(case_id=0, prompt=lives.relation.templates[0], subject=born.subject, target_true=born.object)
+    assert [fact.relation.name for fact in left_out([record], known)] == ["residence"]
+    with pytest.raises(UserError, match="several facts"):
+        left_out([replace(record, prompt="Of {} it is said:")], known)

@@ -20,6 +20,7 @@ from experiments.pretraining.model import PAD_ID, new_model
 from experiments.pretraining.pretrain_settings import PretrainSettings
 from util.errors import UserError
 from util.files import atomically
+from util.runs import stages
 
 
 def loss_of(model: LlamaForCausalLM, batch: list[Sequence], border: int, device: torch.device) -> Tensor:
@@ -140,7 +141,14 @@ def train(
             if (step + 1) % save_every == 0 or step + 1 == last:
                 progress = Progress(step=step + 1, seconds=time.perf_counter() - started)
                 save_state(state_path, model, parts, run, progress)
+                _tell(progress, settings.steps)
     return model, progress.seconds
+
+
+def _tell(progress: Progress, steps: int) -> None:
+    """A plain line for each saved state, since a bar is for a terminal only."""
+    left = progress.seconds / progress.step * (steps - progress.step)
+    stages.info("training: step %d of %d saved, about %.0f min left", progress.step, steps, left / 60)
 
 
 def _steps(

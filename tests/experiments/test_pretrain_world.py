@@ -356,3 +356,10 @@ def test_two_facts_with_one_answer_are_told_apart_by_the_prompt():
     assert [fact.relation.name for fact in left_out([record], known)] == ["residence"]
     with pytest.raises(UserError, match="several facts"):
         left_out([replace(record, prompt="Of {} it is said:")], known)
+
+
+def test_says_how_far_it_is_where_no_bar_is_drawn(known, tokenizer, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    train(TINY, tokenizer, known, tmp_path / "state.safetensors", CPU, save_every=4)
+    said = [line for line in caplog.messages if line.startswith("training:")]
+    assert ["step 4 of 6 saved" in said[0], "step 6 of 6 saved, about 0 min left" in said[1]] == [True, True]

@@ -9,6 +9,7 @@ Rows with another Base (other weights, facts to watch, code) stand in a table of
     python experiments/summarize.py --results_dir results --against MEMIT
 
 --against adds, below each table, the differences to that method on the same facts and seeds, with 95 % intervals.
+--plot FILE.svg draws what is left of the forgotten facts against what is left of everything else, a point a method.
 """
 
 if __name__ == "__main__":
@@ -20,17 +21,19 @@ from functools import partial
 from pathlib import Path
 
 from baselines.registry import METHODS
+from experiments.reporting import trade_off_plot
 from experiments.running.paired import differences
 from experiments.running.summaries import newest, run_files
-from experiments.running.table import markdown
+from experiments.running.table import blocks, markdown
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table."""
+    """Print the table, draw the picture."""
     flags = parse(argv)
+    picture = trade_off_plot.checked(Path(flags.plot)) if flags.plot else None
     folder = paths.results_dir(flags.results_dir)
     unknown = [name for name in flags.methods if name not in METHODS]
     if unknown:
@@ -41,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not summaries:
         raise UserError(f"{folder} has no finished run of {', '.join(flags.methods)}; make some with sweep.py")
     print(markdown(summaries, flags.methods, partial(_differences, flags.against)))
+    if picture:
+        trade_off_plot.draw(blocks(summaries), flags.methods, picture)
+        print(picture)
 
 
 def _differences(against: str | None, block: Sequence[dict]) -> str | None:
@@ -62,6 +68,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="summarize.py", description=__doc__)
     parser.add_argument("--results_dir", help="folder of the runs (default: results/)")
     parser.add_argument("--against", metavar="METHOD", help="also print the differences to this method")
+    parser.add_argument("--plot", metavar="FILE", help="also draw forgotten against kept (.svg or .png)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="rows (default: all there are)")
     return parser.parse_args(argv)
 

@@ -93,14 +93,8 @@ def markdown(
     labels: names of the rows below Base, in order; a summary belongs to its ``row``, else to its ``alg_name``. below:
     what stands below a block's tables, from its summaries.
     """
-    texts, keys = [], [key[:-1] for key in dict.fromkeys(map(_block, summaries))]
-    for chosen in _blocks(summaries):
-        key = _block(chosen[0])
-        seeds = len({summary["seed"] for summary in chosen})
-        title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
-        title += f", PPL on {key[3]}" if key[3] not in (None, "none") else ""
-        title += _counts(chosen)
-        title += f", Base {key[4][:8]}" if key[4] and keys.count(key[:-1]) > 1 else ""
+    texts = []
+    for title, chosen in blocks(summaries):
         measured = {name: head for name, head in MORE.items() if any(_has(summary, name) for summary in chosen)}
         tables = [_table(chosen, labels, columns) for columns in (COLUMNS, measured) if columns]
         texts.append("\n\n".join(text for text in (title, *tables, below(chosen)) if text))
@@ -109,9 +103,20 @@ def markdown(
     return "\n\n".join(texts)
 
 
-def _blocks(summaries: Sequence[dict]) -> list[list[dict]]:
-    """The summaries of each block, in the summaries' order."""
-    return [[one for one in summaries if _block(one) == key] for key in dict.fromkeys(map(_block, summaries))]
+def blocks(summaries: Sequence[dict]) -> list[tuple[str, list[dict]]]:
+    """(title, summaries) of each block, in the summaries' order."""
+    keys = list(dict.fromkeys(map(_block, summaries)))
+    named = [key[:-1] for key in keys]
+    found = []
+    for key in keys:
+        chosen = [one for one in summaries if _block(one) == key]
+        seeds = len({summary["seed"] for summary in chosen})
+        title = f"{key[0]}, {key[1]}: {_count(key[2], 'fact')}, {_count(seeds, 'seed')}"
+        title += f", PPL on {key[3]}" if key[3] not in (None, "none") else ""
+        title += _counts(chosen)
+        title += f", Base {key[4][:8]}" if key[4] and named.count(key[:-1]) > 1 else ""
+        found.append((title, chosen))
+    return found
 
 
 def _counts(summaries: Sequence[dict]) -> str:

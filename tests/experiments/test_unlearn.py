@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,62 +9,26 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from experiments import unlearn as script
 from experiments.requests.unlearning import model_folder
-from tests.experiments.known import known_facts
-from tests.experiments.small import hparams_of
-from tests.tiny import tiny_llama
+from tests.experiments.unlearnable import TEMPLATE, argv, make_place, strong
 from util.errors import UserError
-
-TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a model in bfloat16, facts that it knows, and a corpus."""
+    """(folder, facts) of `unlearnable.make_place`."""
     folder = tmp_path_factory.mktemp("unlearn")
-    model, tokenizer = tiny_llama(max_position_embeddings=512)
-    model = model.to(torch.bfloat16)
-    tokenizer.chat_template = TEMPLATE
-    model.save_pretrained(folder / "models" / "Tiny")
-    tokenizer.save_pretrained(folder / "models" / "Tiny")
-    facts = known_facts(model.float(), tokenizer, 16)
-    (folder / "watched.json").write_text(json.dumps(facts), encoding="utf-8")
-    return folder, facts
+    return folder, make_place(folder)
 
 
 @pytest.fixture
 def command(place, work, monkeypatch, tmp_path):
     """(requests …, **flags) → exit code, in a folder of its own for results."""
-    folder, _ = place
     monkeypatch.setenv("ZEROUNLEARN_RESULTS", str(tmp_path / "results"))
 
     def run(*requests, **changes):
-        path = tmp_path / "requests.jsonl"
-        path.write_text("\n".join(map(json.dumps, requests)), encoding="utf-8")
-        flags = {
-            "requests": path if requests else None,
-            "model_name": "Tiny",
-            "model_path_dir": folder / "models",
-            "alg_name": "MEMIT",
-            "hparams_fname": strong(hparams_of(work, "MEMIT")),
-            "facts_of": folder / "watched.json",
-            "save_model": tmp_path / "out",
-            "report": tmp_path / "report",
-            "attacks": "none",
-            "ppl": "none",
-            "device": "cpu",
-        } | changes
-        given = [(name, value) for name, value in flags.items() if value is not None]
-        return script.main([part for name, value in given for part in (f"--{name}", str(value)) if part != ""])
+        return script.main(argv(place[0], tmp_path, *requests, **{"hparams_fname": strong(work)} | changes))
 
     return run
-
-
-def strong(path):
-    """The same hparams with an edit that a random model notices."""
-    values = json.loads(Path(path).read_text(encoding="utf-8"))
-    values |= {"mom2_update_weight": 0.1, "v_num_grad_steps": 15, "clamp_norm_factor": 3.0, "kl_factor": 0.0}
-    Path(path).write_text(json.dumps(values), encoding="utf-8")
-    return path
 
 
 def order(fact, name):

@@ -54,12 +54,12 @@ class Asker:
 
     def facts_wanted(self, wanted: Sequence[Wanted]) -> dict[int, tuple[Record, ...]]:
         """Place in `wanted` → the facts it is about; () where the model says nothing of its own about the subject."""
-        asked = {place: self._forms(one) for place, one in enumerate(wanted) if one.record is None}
+        asked = {place: self._forms(one) for place, one in enumerate(wanted) if not _told(one)}
         answers = self._said({(form, wanted[place].subject) for place, some in asked.items() for form in some})
         found: dict[int, tuple[Record, ...]] = {}
         for place, one in enumerate(wanted):
-            if one.record:
-                found[place] = (one.record,)
+            if told := _told(one):
+                found[place] = told
                 continue
             listed = [] if one.prompt else self._listed(one.subject)
             own = [
@@ -136,6 +136,11 @@ def answer_in(text: str) -> str:
     end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
     answer = line[:end].strip()
     return answer if answer and len(answer.split()) <= MOST_WORDS and any(map(str.isalnum, answer)) else ""
+
+
+def _told(one: Wanted) -> tuple[Record, ...]:
+    """The facts of a request that need not be asked for."""
+    return one.settled or ((one.record,) if one.record else ())
 
 
 def _record(form: Form, one: Wanted, answer: str) -> Record:

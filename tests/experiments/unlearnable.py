@@ -1,4 +1,4 @@
-"""A tiny model with facts that it knows, hparams that move it, and the command line of an unlearn.py that forgets some."""
+"""A tiny model with facts that it knows, hparams that move it, and the command line that makes it forget some."""
 
 import json
 from pathlib import Path

@@ -17,15 +17,9 @@ LONGEST = 90
 
 def page(report: Mapping) -> str:
     """The whole file."""
-    counts, requests = report["counts"], report["requests"]
-    told = ", ".join(f"{counts[name]} {_status(name)}" for name in CLASSES if counts[name])
     parts = [
         f"<h1>{_headline(report)}</h1>",
-        f"<p>{len(requests)} requests: {told}.</p>",
-        _rules(report),
-        "<h2>Request by request</h2>",
-        _overview(requests),
-        *(_request(one) for one in requests),
+        *_requests(report),
         "<h2>What else changed</h2>",
         _kept(report),
         *_attacks(report["attacks"]),
@@ -35,7 +29,24 @@ def page(report: Mapping) -> str:
     return document("Unlearning report", parts)
 
 
+def _requests(report: Mapping) -> list[str]:
+    """What was asked for; nothing where every request was withdrawn."""
+    counts, requests = report["counts"], report["requests"]
+    if not requests:
+        return []
+    told = ", ".join(f"{counts[name]} {_status(name)}" for name in CLASSES if counts[name])
+    return [
+        f"<p>{len(requests)} {'request' if len(requests) == 1 else 'requests'}: {told}.</p>",
+        _rules(report),
+        "<h2>Request by request</h2>",
+        _overview(requests),
+        *(_request(one) for one in requests),
+    ]
+
+
 def _headline(report: Mapping) -> str:
+    if not report["requests"]:
+        return "No request stands any more: the model is the unedited one"
     asked = len(report["requests"]) - report["counts"]["not known"]
     if not asked:
         return "Nothing was known, nothing was changed"

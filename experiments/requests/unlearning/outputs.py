@@ -86,6 +86,8 @@ def _kept(report: Mapping) -> str:
 def headline(report: Mapping) -> str:
     """The outcome in a few words."""
     counts = report["counts"]
+    if not report["requests"]:
+        return "no request stands any more: the model is the unedited one"
     asked = len(report["requests"]) - counts[NOT_KNOWN]
     if not asked:
         return "nothing was known, nothing was changed"

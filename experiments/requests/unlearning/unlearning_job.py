@@ -14,7 +14,7 @@ from experiments.requests.evidence.watching import Watched
 from experiments.requests.ledger import Ledger, moments_hash
 from experiments.requests.patches import make_patch
 from experiments.requests.unlearning.kept_requests import LEDGER, earlier, solve
-from experiments.requests.unlearning.model_folder import check_room, write_model, write_patch
+from experiments.requests.unlearning.model_folder import check_room, write_model
 from experiments.requests.unlearning.opened import Fact, Opened, look_up, watch_over
 from experiments.requests.unlearning.unlearned_card import card
 from util import paths
@@ -119,7 +119,7 @@ class Job:
                     facts=self.ledger.ordered() if self.ledger else self.requests,
                     statistics=statistics,
                 )
-                write_patch(made, Path(settings.save_patch))
+                made.write(Path(settings.save_patch))
 
     def report(self, edits: WeightEdits, weights: str) -> dict[str, object]:
         """What report.json holds, on the model as it is now."""

@@ -147,6 +147,7 @@ class WellFormed(HTMLParser):
             "1 of 2 not gone",
         ),
         ({"counts": {"gone": 0, "weakened": 0, "still there": 0, "not known": 2}}, "Nothing was known"),
+        ({"requests": [], "counts": dict.fromkeys(STATUSES, 0)}, "No request stands any more"),
         ({"attacks": None, "ppl": {"before": None, "after": None, "text": "none"}}, "all gone"),
     ],
 )
@@ -156,4 +157,7 @@ def test_the_page_is_one_well_formed_file_that_quotes_what_it_is_given(changes, 
     parser.feed(text.removeprefix("<!doctype html>"))
     assert parser.open == []
     assert headline in text and "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert "requests: ." not in text and "0 requests" not in text
+    if changes.get("requests") == []:
+        return
     assert "&lt;b&gt; was born in" in text and "London &amp; co" in text and "&lt;i&gt; plays" in text

@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from tests.experiments.requests.small_edit import weights_in
 from tests.experiments.unlearnable import argv, make_place, strong
 from util.paths import root
@@ -26,34 +24,34 @@ WRITTEN = "experiments.requests.unlearning.unlearning_job:Job.report"
 """The model is written, its report is not."""
 
 
-@pytest.fixture
-def run(shared, tmp_path):
+def endings(orders, **environment):
     """Orders of `killing` → how they ended."""
-
-    def go(orders):
-        environment = os.environ | {"ZEROUNLEARN_STATS": str(shared.folder / "stats")}
-        program = [sys.executable, "-m", "tests.experiments.requests.killing", json.dumps(orders)]
-        done = subprocess.run(program, cwd=root(), env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return go
+    program = [sys.executable, "-m", "tests.experiments.requests.killing", json.dumps(orders)]
+    done = subprocess.run(
+        program, cwd=root(), env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_killed_command_is_given_again(shared, run, tmp_path):
-    """Killed wherever it stands, it ends as one that was let be, with the same weights and no more records."""
+def kinds(ledger):
+    return [json.loads(path.read_text())["kind"] for path in sorted((ledger / "records").iterdir())]
+
+
+def test_a_killed_command_is_given_again(shared, tmp_path):
+    """Killed wherever it stands, it ends as one that was let be, with the same weights; no record is written twice but
+    that a model was made."""
     facts = make_place(tmp_path)
     first, second = ({"id": name, **facts[number]} for name, number in (("a", 0), ("b", 5)))
 
-    def command(ledger, **flags):
-        paths = {"hparams_fname": strong(shared), "ledger": tmp_path / ledger, "quiet": ""}
-        return argv(tmp_path, tmp_path, first, second, **paths | flags)
+    def command(ledger, out):
+        paths = {"ledger": tmp_path / ledger, "save_model": tmp_path / out, "report": tmp_path / f"{out}-report"}
+        return argv(tmp_path, tmp_path, first, second, hparams_fname=strong(shared), quiet="", **paths)
 
-    let_be = ["", command("other", save_model=tmp_path / "let", report=tmp_path / "let-report")]
-    killed = [[point, command("ledger")] for point in EARLIER.values()]
-    assert run([let_be, *killed]) == [3, *[-9] * len(killed)]
-    assert not (tmp_path / "out").exists() and not (tmp_path / "report").exists()
-    again = ["", command("ledger", save_model=tmp_path / "again")]
-    assert run([[WRITTEN, command("ledger")], again]) == [-9, 3]
-    assert weights_in(tmp_path / "out") == weights_in(tmp_path / "again") == weights_in(tmp_path / "let")
-    records = [len(list((tmp_path / ledger / "records").iterdir())) for ledger in ("ledger", "other")]
-    assert records == [3, 3], "the terms, the requests, the model"
+    orders = [["", command("other", "let")], *([point, command("ledger", "early")] for point in EARLIER.values())]
+    orders += [[WRITTEN, command("ledger", "late")], ["", command("ledger", "again")]]
+    ended = endings(orders, ZEROUNLEARN_STATS=str(shared.folder / "stats"))
+    assert ended == [3, *[-9] * (len(EARLIER) + 1), 3]
+    assert not any((tmp_path / name).exists() for name in ("early", "early-report", "late-report"))
+    assert weights_in(tmp_path / "late") == weights_in(tmp_path / "again") == weights_in(tmp_path / "let")
+    assert kinds(tmp_path / "other") == ["terms", "requests", "model"]
+    assert kinds(tmp_path / "ledger") == ["terms", "requests", "model", "model", "model"]

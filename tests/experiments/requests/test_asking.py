@@ -146,7 +146,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, value, said):
         ("id,subject\n", "requests.csv", "holds no request"),
         ('\n{"subject": "Ada"', "requests.jsonl", "line 2 is not complete JSON .*, column 18"),
         ("[" * 100_000, "requests.json", "not complete JSON"),
-        ("[" * 100_000, "requests.jsonl", "line 1 is not complete JSON"),
+        ('{"a":' * 100_000, "requests.jsonl", "line 1 is not complete JSON"),
         ("9" * 5000, "requests.jsonl", "line 1 is not complete JSON"),
         ("[1", "requests.json", "not complete JSON"),
         ('{"a": 1}', "requests.json", "no list"),

@@ -122,6 +122,17 @@ def result(**changes):
     } | changes
 
 
+def test_a_chat_is_shown_from_its_end_where_the_question_stands():
+    asked = fact("gone")
+    asked["wordings"] = [
+        asked["wordings"][0] | {"kind": kind, "prompt": f"{kind} header " + 30 * "of it " + f"{kind} question"}
+        for kind in ("chat", "paraphrase")
+    ]
+    text = page(result(requests=[result()["requests"][0] | {"facts": [asked]}]))
+    assert "chat question" in text and "chat header" not in text
+    assert "paraphrase header" in text and "paraphrase question" not in text
+
+
 class WellFormed(HTMLParser):
     """Tags that are open; the end must find none, and quoted texts open none."""
 

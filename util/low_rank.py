@@ -70,9 +70,11 @@ def on_grid(A: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 
 def rounding_noise(W_OI: torch.Tensor) -> float:
-    """Spectral norm to expect of what rounding to W's dtype left out, entries with variances ulp²/12: the largest root of
-    a row's sum of them, and that of a column's. It is σ (√O + √I) where all are alike; a row of large weights has more
-    (Bandeira and van Handel, Sharp nonasymptotic bounds on the norm of random matrices, 2016, less their last term)."""
+    """Spectral norm to expect of what rounding to W's dtype left out, entries with variances ulp²/12.
+
+    The largest root of a row's sum of them, and that of a column's: σ (√O + √I) where all are alike, more where a row
+    of large weights stands out (Bandeira and van Handel 2016, without their logarithmic term).
+    """
     exponents = torch.frexp(W_OI.double()).exponent - 1
     ulp_OI = torch.finfo(W_OI.dtype).eps * torch.exp2(exponents.double())
     variance_OI = ulp_OI.square() / 12

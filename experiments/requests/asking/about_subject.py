@@ -23,6 +23,8 @@ LEAST_PROBABILITY = 0.2
 NEW_TOKENS, MOST_WORDS = 12, 5
 ENDS = '.,;:!?\n()"“”'
 """What an answer ends before."""
+UNFINISHED = frozenset("a an the of in on at to for from with by as and or that which who is was are were be".split())
+"""Words that no answer ends with: the model goes on to something else than a name."""
 MORE_WORDINGS = 4
 
 
@@ -131,11 +133,15 @@ class Asker:
 
 
 def answer_in(text: str) -> str:
-    """The answer that a generated text begins with: what stands before the first punctuation mark, a few words."""
+    """The answer that a generated text begins with: what stands before the first punctuation mark, a few words, the last
+    of which can end one."""
     line = text.strip()
     end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
     answer = line[:end].strip()
-    return answer if answer and len(answer.split()) <= MOST_WORDS and any(map(str.isalnum, answer)) else ""
+    words = answer.casefold().split()
+    if not words or len(words) > MOST_WORDS or words[-1] in UNFINISHED or not any(map(str.isalnum, answer)):
+        return ""
+    return answer
 
 
 def _told(one: Wanted) -> tuple[Record, ...]:

@@ -185,6 +185,8 @@ def test_nothing_is_asked_twice(tmp_path):
         (" London.", "London"),
         ("New York, in", "New York"),
         ("the capital city of a country that is far away", ""),
+        (" a classic example of a", ""),
+        (" the Bank of", ""),
         (".", ""),
         ("  ", ""),
     ],

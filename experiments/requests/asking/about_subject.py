@@ -133,8 +133,8 @@ class Asker:
 
 
 def answer_in(text: str) -> str:
-    """The answer that a generated text begins with: what stands before the first punctuation mark, a few words, the last
-    of which can end one."""
+    """The answer that a generated text begins with: a few words before the first punctuation mark, the last of which can
+    end one."""
     line = text.strip()
     end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
     answer = line[:end].strip()

@@ -133,8 +133,7 @@ class Asker:
 
 
 def answer_in(text: str) -> str:
-    """The answer that a generated text begins with: a few words before the first punctuation mark, the last of which can
-    end one."""
+    """What a generated text begins with: a few words before the first punctuation mark, the last of which can end one."""
     line = text.strip()
     end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
     answer = line[:end].strip()

@@ -133,7 +133,7 @@ class Asker:
 
 
 def answer_in(text: str) -> str:
-    """What a generated text begins with: a few words before the first punctuation mark, the last of which can end one."""
+    """What a text begins with: a few words before its first punctuation mark, the last of which can end an answer."""
     line = text.strip()
     end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
     answer = line[:end].strip()

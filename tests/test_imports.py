@@ -1,5 +1,6 @@
 """The floors hold: every module of the tree is checked, new packages too, imports inside functions too."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_importing_has_no_side_effects(module):
 @pytest.mark.parametrize("module", [name for name in sorted(modules(root())) if floor(name, "").name == "floor 0"])
 def test_floor_0_touches_no_files(module):
     assert opens_files(modules(root())[module]) == []
+
+
+def test_our_code_pads_by_itself():
+    """No tokenizer is asked to pad, or for its side: one side of it in a test is as good as the other."""
+    asking = re.compile(r"padding_side|\bpadding=|tokenizer\.pad\(")
+    assert [name for name, path in modules(root()).items() if asking.search(path.read_text(encoding="utf-8"))] == []
 
 
 # --- the checks themselves

@@ -1,8 +1,10 @@
-"""Pieces of work done twice, by the machinery and in the plain form: seconds of both, difference of their results."""
+"""Pieces of work done twice, by the machinery and in the plain form (seconds of both, difference of their results), or
+in several ways (seconds of each)."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,6 +15,7 @@ from util.editing.contexts import Templates
 from util.editing.keys import average_keys
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
+from util.hparams import Target
 from util.modeling import default_batch_tokens
 from util.request import Request
 from util.weights import read_weight
@@ -20,6 +23,9 @@ from zerounlearn import HParams
 from zerounlearn.solve import factor_utility, solve, solve_direct
 
 Numbers = dict[str, float]
+
+WITHOUT_SEARCH: tuple[Target, ...] = ("one_step", "ignorance")
+"""Kinds of targets that take no search."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class Bench:
         budget = self.batch_tokens
         return CorpusMoments(self.model, self.tokenizer, names, self.corpus, progress=False, batch_tokens=budget)
 
-    def targets(self, requests: Sequence[Request]) -> torch.Tensor:
-        """Values (O, N) of the batched search for the neutral target."""
+    def targets(self, requests: Sequence[Request], kind: Target = "neutral") -> torch.Tensor:
+        """Values (O, N) of the neutral target, searched for in batches or found without a search."""
         answers = [request.target_new for request in requests]
         found = find_targets(
             self.model,
@@ -72,6 +78,7 @@ class Bench:
             self.hparams,
             self.templates,
             batch_tokens=self.budget,
+            target=kind,
         )
         return found.values_ON
 
@@ -97,6 +104,19 @@ def bench_growth(bench: Bench) -> Numbers:
     per_few, per_many = few_seconds / len(few), many_seconds / len(many)
     print(f"seconds per fact: {per_few:.3g} for {len(few)} facts, {per_many:.3g} for {len(many)}", flush=True)
     return {"seconds_per_fact": per_few, "facts": len(many), "seconds_per_fact_of_many": per_many}
+
+
+def bench_without_search(bench: Bench) -> Numbers:
+    """Seconds of each kind of target without a search, as a share of the search's. What they forget is not asked."""
+    bench.targets(bench.chosen[:2])
+    _, search = seconds(lambda: bench.targets(bench.chosen))
+    shares = {}
+    for kind in WITHOUT_SEARCH:
+        _, cheap = seconds(partial(bench.targets, bench.chosen, kind))
+        shares[f"{kind}_share"] = cheap / search
+    said = ", ".join(f"{kind} {shares[f'{kind}_share']:.2f} of it" for kind in WITHOUT_SEARCH)
+    print(f"targets of {len(bench.chosen)} facts without a search: search {search:.3g} s, {said}", flush=True)
+    return {"search_seconds": search, **shares}
 
 
 def bench_moments(bench: Bench) -> Numbers:

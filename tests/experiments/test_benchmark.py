@@ -18,8 +18,10 @@ def test_every_comparison_on_the_embedded_model(tmp_path, capsys):
     assert numbers["moments"]["relative_difference"] < 1e-4
     assert numbers["solve"]["relative_difference"] < 1e-6
     assert numbers["growth"]["facts"] == 8
+    shares = [numbers["without_search"][f"{kind}_share"] for kind in ("one_step", "ignorance")]
+    assert all(0 < share < 1 for share in shares) and numbers["without_search"]["search_seconds"] > 0
     printed = capsys.readouterr().out
-    assert "targets of 2 facts" in printed
+    assert "targets of 2 facts:" in printed and "targets of 2 facts without a search: search" in printed
     assert printed.count("x faster") == 3
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from baselines.registry import method
-from experiments.running.grid import rows
 from experiments.running.script_settings import SweepSettings
-from experiments.running.variants import PRESETS, SIZES, TARGETS
+from experiments.running.sweeping.grid import rows
+from experiments.running.sweeping.variants import PRESETS, SIZES, TARGETS
 from util.errors import UserError
 from util.paths import hparams_dir
 
@@ -35,9 +35,11 @@ def test_targets_sizes_and_layers():
     assert [v.flags["unlearn_num"] for v in PRESETS["sizes"]("ROME", hparams("ROME"))] == list(SIZES)
     assert [v.flags["edit_layer_nums"] for v in PRESETS["layers"]("ZeroUnlearn", hparams())] == [1, 2, 3]
     assert len(PRESETS["layers"]("ZeroUnlearn", hparams(model="world"))) == 1
+    kinds = [v.changed(hparams("MEMIT")).target for v in PRESETS["searches"]("MEMIT", hparams("MEMIT"))]
+    assert kinds == ["neutral", "ignorance", "one_step"]
 
 
-@pytest.mark.parametrize(("preset", "name"), [("ablation", "MEMIT"), ("layers", "BASE")])
+@pytest.mark.parametrize(("preset", "name"), [("ablation", "MEMIT"), ("layers", "BASE"), ("searches", "GA")])
 def test_presets_a_method_cannot_have(preset, name):
     with pytest.raises(UserError, match=name):
         PRESETS[preset](name, hparams(name))

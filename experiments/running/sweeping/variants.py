@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from util.errors import UserError
-from util.hparams import HParams, LayerHParams
+from util.hparams import HParams, LayerHParams, Target, TargetHParams
 
 SIZES = (10, 50, 100, 200, 500, 1000)
 TARGETS = ("<EOS>", "I don't know.", "Hello.")
@@ -51,6 +52,13 @@ def targets(name: str, _hparams: HParams) -> list[Variant]:
     return [Variant(f"{name} to {target}", name, flags={"neutral_target": target}) for target in TARGETS]
 
 
+def searches(name: str, hparams: HParams) -> list[Variant]:
+    """The method with targets that are searched for, and with each kind that is not."""
+    if not isinstance(hparams, TargetHParams):
+        raise UserError(f"--preset searches: {name} has no targets to search for")
+    return [Variant(f"{name}, {kind}", name, {"target": kind}) for kind in get_args(Target)]
+
+
 def sizes(name: str, _hparams: HParams) -> list[Variant]:
     """The method with each number of facts."""
     return [Variant(name, name, flags={"unlearn_num": size}) for size in SIZES]
@@ -69,6 +77,7 @@ def layers(name: str, hparams: HParams) -> list[Variant]:
 PRESETS: dict[str, Callable[[str, HParams], list[Variant]]] = {
     "ablation": ablation,
     "targets": targets,
+    "searches": searches,
     "sizes": sizes,
     "layers": layers,
 }

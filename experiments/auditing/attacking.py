@@ -33,6 +33,7 @@ def prepare(
     tokenizer: PreTrainedTokenizerBase,
     records: Sequence[Record],
     *,
+    context: Sequence[Record] = (),
     seed: int,
     batch_tokens: int,
     progress: bool = False,
@@ -40,6 +41,7 @@ def prepare(
 ) -> Audited:
     """The facts that the model before answers right, with at least so many controls in all.
 
+    context: further records, which nobody asked to forget, for other wordings, objects and examples.
     Raises UserError where the two models are not of one shape, where the model after is broken, and where the model
     before knows none of the facts.
     """
@@ -72,6 +74,7 @@ def prepare(
         facts=known,
         controls=make_controls(known, seed, controls),
         file=tuple(records),
+        context=tuple(context),
         seed=seed,
         batch_tokens=batch_tokens,
         progress=progress,

@@ -36,8 +36,8 @@ class Audited:
 
     before: the model that knows the facts. after: the one that is to have forgotten them, of the same shape.
     facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
-    knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were given,
-    which other wordings, objects and examples are taken from. batch_tokens: padded tokens of one batch.
+    knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
+    forgotten. context: further records of their kind that were not. batch_tokens: padded tokens of one batch.
     """
 
     before: PreTrainedModel
@@ -46,6 +46,7 @@ class Audited:
     facts: tuple[Record, ...]
     controls: tuple[Record, ...]
     file: tuple[Record, ...]
+    context: tuple[Record, ...] = ()
     seed: int = 0
     batch_tokens: int = 2048
     progress: bool = False
@@ -54,6 +55,11 @@ class Audited:
     def records(self) -> tuple[Record, ...]:
         """The facts, then the controls: an attack treats both alike."""
         return (*self.facts, *self.controls)
+
+    @property
+    def pool(self) -> tuple[Record, ...]:
+        """What other wordings, objects, subjects and examples are taken from."""
+        return (*self.file, *self.context)
 
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
         """The flags of `records`, told apart."""
@@ -72,13 +78,13 @@ class Audited:
         """Records of the same relation (or the same prompt, where the file names none) with another answer."""
         return [
             other
-            for other in self.file
+            for other in self.pool
             if relation(other) == relation(record) and not same(other.target_true, record.target_true)
         ]
 
     def wordings(self, record: Record, most: int) -> list[str]:
         """Texts that ask for the answer in other words: the record's own, then its relation's other prompts."""
-        templates = dict.fromkeys(other.prompt for other in self.file if relation(other) == relation(record))
+        templates = dict.fromkeys(other.prompt for other in self.pool if relation(other) == relation(record))
         others = [template.replace("{}", record.subject) for template in templates if template != record.prompt]
         return list(dict.fromkeys([*record.paraphrases, *others]))[:most]
 
@@ -87,7 +93,7 @@ class Audited:
         peers = self.peers(record)
         near = [name for other in peers for name in (other.target_true, other.target_new) if name]
         near = sorted({name for name in near if not same(name, record.target_true)})
-        far = sorted({other.target_true for other in self.file if not same(other.target_true, record.target_true)})
+        far = sorted({other.target_true for other in self.pool if not same(other.target_true, record.target_true)})
         draw = self.draw(record, "distractors")
         chosen = draw.sample(near, min(count, len(near)))
         rest = [name for name in far if name not in chosen]

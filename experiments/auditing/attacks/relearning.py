@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from dsets import Record
 from experiments.auditing.attacks.asking import IRRELEVANT, prompts_right
 from experiments.auditing.changed_weights import layer_matrices
-from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.context import Audited, NotPossible, Outcome, same
 from util.hooks import frozen
 from util.likelihood import Answered, answer_log_likelihoods, answered
 from util.tokens import encode
@@ -45,9 +45,14 @@ def on_unrelated_text(audited: Audited) -> Outcome:
 
 def on_same_subjects(audited: Audited) -> Outcome:
     """Other facts of the file about the same subjects are taught, those whose answer is another."""
-    subjects = {record.subject for record in audited.facts}
-    asked = {record.fact for record in audited.facts}
-    others = [one for one in audited.file if one.subject in subjects and one.fact not in asked]
+    answers: dict[str, list[str]] = {}
+    for record in audited.facts:
+        answers.setdefault(record.subject, []).append(record.target_true)
+    others = [
+        one
+        for one in audited.pool
+        if one.subject in answers and not any(same(one.target_true, answer) for answer in answers[one.subject])
+    ]
     if not others:
         raise NotPossible("the file has no other facts about the same subjects")
     return _relearn(audited, [_rows(audited, others)], lambda i: 0)

@@ -125,7 +125,8 @@ def in_frame(record: Record, frame: Frame) -> Record:
 class Dataset:
     """Usable records in file order, and what is to be known about their source.
 
-    metric: how Eff, Gen and Spe are defined on it ("counterfact", "zsre" or "mquake").
+    spare: records of the source that are not drawn from (facts that a model does not know); their subjects exist all
+    the same. metric: how Eff, Gen and Spe are defined on it ("counterfact", "zsre" or "mquake").
     path: the file or folder; None for a data set made in memory. size, digest: bytes of that file (or of the folder's
     files, or of the generated records as JSON) and their sha256. references: sha256 of the file that the records'
     reference texts are from; None without one. skipped: records that are left out, reason -> case
@@ -142,3 +143,4 @@ class Dataset:
     references: str | None = None
     skipped: dict[str, list[int | str]] = field(default_factory=dict)
     notes: dict[str, list[int | str]] = field(default_factory=dict)
+    spare: tuple[Record, ...] = ()

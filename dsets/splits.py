@@ -3,10 +3,15 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from dsets.record import Record
+from dsets.record import Record, relation
 from util.errors import UserError
+from util.request import Request
+
+NEIGHBORS = 100
+"""Neighbours that are named for a prompt form, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,25 +21,28 @@ class Draw:
     forget: at most one per subject. retain: facts of other subjects, from the other half of the file. same_subject:
     every other fact about a forgotten subject, in file order; they share the forgotten fact's key and go with it in
     every method, so they are reported apart. training: facts of the retain pool that a method may train on so that
-    they are kept; none of them is scored, neither as a watched fact nor as a neighbour of a forgotten one. warnings:
-    where fewer facts were found than asked for.
+    they are kept; none of them is scored, neither as a watched fact nor as a neighbour of a forgotten one.
+    neighbors: other subjects, that nothing scored speaks of, in the forgotten facts' own prompt forms; at most
+    `NEIGHBORS` a form, those of its relation first. warnings: where fewer facts were found than asked for.
     """
 
     forget: list[Record]
     retain: list[Record]
     same_subject: list[Record]
     training: list[Record]
+    neighbors: list[Request]
     warnings: list[str]
 
 
-def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int) -> Draw:
+def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int, spare: Sequence[Record] = ()) -> Draw:
     """Draw with `random.Random(seed)`: first half = retain pool, second half = forget pool.
 
     `unlearn_num` records come from the forget pool without replacement; where a subject comes twice, the later record
     is replaced by a further draw. Then `retain_num` come from the retain pool without the forgotten subjects. Both are
     capped at what there is, with a warning. As many as are forgotten are kept apart as training facts, at most half of
     the pool: where what is left of it is not enough, the last of the watched ones are taken, with a warning, so that
-    all methods watch the same facts. Raises UserError for unlearn_num < 1, retain_num < 0 and no records.
+    all methods watch the same facts. spare: further records, that only neighbours are taken from. Raises UserError for
+    unlearn_num < 1, retain_num < 0 and no records.
     """
     if unlearn_num < 1:
         raise UserError(f"unlearn_num is {unlearn_num}; give at least 1 fact to forget")
@@ -53,6 +61,7 @@ def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int
         retain=retain,
         same_subject=[record for record in records if record.subject in subjects and record.fact not in facts],
         training=_training(forget, retain, others, seed),
+        neighbors=_neighbors(forget, retain, [*records, *spare], seed),
         warnings=[
             *_shortage("unlearn_num", unlearn_num, len(forget), "subjects in the forget pool"),
             *_shortage(
@@ -84,6 +93,28 @@ def _training(forget: list[Record], retain: list[Record], others: list[Record], 
     further = (record for record in spare if id(record) not in chosen and record.text not in scored)
     replaced = (record if record.text not in scored else next(further, None) for record in drawn)
     return [record for record in replaced if record is not None]
+
+
+def _neighbors(forget: list[Record], retain: list[Record], known: list[Record], seed: int) -> list[Request]:
+    """Subjects in each of the forgotten facts' prompt forms, drawn by the seed: of the same relation, then of others.
+
+    A subject is left out if it is forgotten or watched, or if its name stands in any text that is scored.
+    """
+    taken = {record.subject for record in (*forget, *retain)}
+    neighborhoods = (probe.prompt for record in forget for probe in record.neighborhood)
+    levels = (probe.prompt for record in forget for probe in record.levels)
+    scored = "\n".join([*neighborhoods, *levels, *(record.text for record in retain)])
+    shuffled = random.Random(f"neighbors {seed}").sample(known, len(known))
+    others = list({one.subject: one for one in shuffled if one.subject not in taken}.values())
+    found = []
+    for record in {(one.prompt, one.frame): one for one in forget}.values():
+        nearest = sorted(others, key=lambda other: relation(other) != relation(record))
+        free = (other for other in nearest if other.subject not in scored)
+        found += [
+            replace(record.request(), subject=one.subject, target_true=one.target_true)
+            for one in islice(free, NEIGHBORS)
+        ]
+    return found
 
 
 def pools(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from experiments.reporting.table import aligned
 from experiments.running.script_settings import ArrivalsSettings
-from experiments.running.table import aligned
 from util import paths
 from util.errors import UserError
 from util.runs import check_writable, cli, write_json

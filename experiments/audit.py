@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.reporting.table import aligned
 from experiments.running.arguments import seed_number, tokens_or_auto
-from experiments.running.table import aligned
 from util.choices import DTYPES, WORLD
 from util.errors import UserError
 from util.runs import Parser, check_writable, cli, shows_bars, write_json, write_text

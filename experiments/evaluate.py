@@ -11,9 +11,9 @@ if __name__ == "__main__":
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.reporting.summaries import read_summary
+from experiments.reporting.table import markdown
 from experiments.running.settings import EvaluateSettings
-from experiments.running.summaries import read_summary
-from experiments.running.table import markdown
 from util.runs import cli
 
 

@@ -13,8 +13,8 @@ if __name__ == "__main__":
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from experiments.reporting.table import aligned
 from experiments.running.script_settings import KnownFactsSettings
-from experiments.running.table import aligned
 from util.runs import check_writable, cli, write_json
 
 SHOWN = 50

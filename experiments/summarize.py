@@ -22,9 +22,9 @@ from pathlib import Path
 
 from baselines.registry import METHODS
 from experiments.reporting import trade_off_plot
-from experiments.running.paired import differences
-from experiments.running.summaries import newest, run_files
-from experiments.running.table import blocks, markdown
+from experiments.reporting.paired import differences
+from experiments.reporting.summaries import newest, run_files
+from experiments.reporting.table import blocks, markdown
 from util import paths
 from util.errors import UserError
 from util.runs import Parser, cli

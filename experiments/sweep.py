@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from experiments.running.gpus import Job, choose_gpus, launch, one_gpu
 from experiments.running.script_settings import SweepSettings
+from experiments.running.sweeping.gpus import Job, choose_gpus, launch, one_gpu
 from util.paths import root
 from util.runs import cli
 
@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     failed = {job.model for some in in_turn(jobs) for job in launch(some, gpus)}
     if gpus:
         os.environ.update(one_gpu(gpus[0]))
-    from experiments.running import grid  # loads torch, which --help need not wait for, and which sees one GPU now
+    from experiments.running.sweeping import (
+        grid,  # loads torch, which --help need not wait for, and which sees one GPU now
+    )
 
     for part in parts:
         own = [job.report for job in jobs if job.model == part.model_name]

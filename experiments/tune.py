@@ -31,12 +31,12 @@ log = logging.getLogger("zerounlearn")
 def main(argv: Sequence[str] | None = None) -> None:
     """Search for each method in turn, on one loaded model."""
     settings = TuneSettings.parse(argv, "tune.py", __doc__)
-    from experiments.running import tuning  # these load torch, which --help need not wait for
-    from experiments.running.grid import method_names
     from experiments.running.measurer import Measurer
     from experiments.running.reading import read_hparams
     from experiments.running.session import open_session
-    from experiments.running.tuning_log import table
+    from experiments.running.sweeping import tuning  # these load torch, which --help need not wait for
+    from experiments.running.sweeping.grid import method_names
+    from experiments.running.sweeping.tuning_log import table
     from util.modeling import layer_count
 
     names = method_names([settings.alg_name])
@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _measured(measurer, settings: TuneSettings, name: str, hparams: HParams) -> dict:
     """The summary of the run with these hparams, an earlier one's where it is there."""
+    from experiments.reporting.summaries import read_summary
     from experiments.running.run import finished, run
-    from experiments.running.summaries import read_summary
 
     one = settings.run(name, settings.ds_name, settings.seed)
     return read_summary(finished(measurer, one, hparams) or run(measurer, one, hparams))

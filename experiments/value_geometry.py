@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     import dsets  # these load torch, which --help need not wait for
     from experiments.geometry.curves import draw_curves
     from experiments.geometry.measuring_values import LEGEND, Drawn, measure_layers, rows
+    from experiments.reporting.table import aligned
     from experiments.running.reading import hparams_path
-    from experiments.running.table import aligned
     from util import modeling, paths
     from util.editing.setting import Setting
     from util.editing.target_cache import TargetCache

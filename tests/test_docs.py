@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 import dsets
 from dsets import world
 from experiments import random_model
-from experiments.running import variants
+from experiments.running.sweeping import variants
 from tests import documented
 from tests.documented import Block, Command
 from tests.experiments.downstream_rows import ROWS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.measuring.metrics import mean_and_deviation
-from experiments.running.table import rows_of
+from experiments.reporting.table import rows_of
 from util.errors import UserError
 from util.files import atomically
 

@@ -16,6 +16,9 @@ PANELS = {
 }
 NAMES = {"ledger": "ledger (joint)", "repeated": "repeated", "alphaedit": "AlphaEdit, earlier keys"}
 STYLES = {"ledger": "-", "repeated": "--", "alphaedit": ":"}
+LEFT = ("earlier", "latest")
+LEAST_TOP = 10
+"""Per cent up to which the axes of what is left reach at least, so that one fact of two hundred is no mountain."""
 STEEP = 20
 """Largest over smallest PPL from which its axis is logarithmic."""
 
@@ -38,6 +41,8 @@ def draw_curves(curves: Mapping[str, Sequence[Figures]], title: str, path: Path)
         base = next(iter(curves.values()))[0].get(name) if name in ("specificity", "retain", "ppl") else None
         if base is not None:
             panel.axhline(base, color="grey", linewidth=0.8, label="base")
+        if name in LEFT:
+            panel.set_ylim(0, max([LEAST_TOP, *values]))
         if name == "ppl" and values and max(values) > STEEP * min(values):
             panel.set_yscale("log")
         panel.set_title(label, fontsize=10)

@@ -48,14 +48,15 @@ class Knower:
         At another level than "any" neighbours are known ones, too, and the order is drawn (see `known_records`). Raises
         UserError where no fact is left.
         """
-        records = dataset.records
+        records: list[Record] = dataset.records
         if level != "any":
             verdict = self.verdict(dataset, level, data_dir, progress=progress)
             records = known_records(records, verdict, level)
             log.info("%s: %d of %d facts are known (%s)", dataset.name, len(records), len(dataset.records), level)
         if max_per_relation is not None:
             records = at_most_per_relation(records, max_per_relation)
-        return replace(dataset, records=records)
+        chosen = {id(record) for record in records}
+        return replace(dataset, records=records, spare=tuple(one for one in dataset.records if id(one) not in chosen))
 
     def verdict(self, dataset: Dataset, level: str, data_dir: str | None, *, progress: bool) -> Verdict:
         """Which facts are known, read from ``<data_dir>/known`` where an earlier process found out.

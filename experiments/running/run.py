@@ -70,7 +70,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
     own_peak = reset_peak_memory(session.model.device)
     with watch.stage("total"):
         identity, dataset = measurer.identity(settings, hparams), session.dataset(settings.ds_name)
-        facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed)
+        facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed, dataset.spare)
         for warning in facts.warnings:
             log.warning("%s: %s", settings.ds_name, warning)
         if isinstance(hparams, LayerHParams):
@@ -116,6 +116,7 @@ def method_options(
         "moments": moments.value if moments else None,
         "context_templates": templates.value if templates else None,
         "retain_requests": [record.request() for record in facts.training],
+        "neighbors": facts.neighbors,
         "seed": settings.seed,
         "batch_tokens": session.batch_tokens,
         "progress": settings.progress,

@@ -12,7 +12,7 @@ from experiments.benchmarking.work import WORK
 from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
 from experiments.running.arguments import Flag, seed_number, share
 from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings, RunSettings
-from experiments.running.variants import PRESETS
+from experiments.running.sweeping.variants import PRESETS
 from experiments.tracing.pieces import PIECES
 from util.choices import CHAT_TEMPLATES, WORLD
 

@@ -73,7 +73,8 @@ class Session:
         chosen = knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
         )
-        return replace(chosen, records=part_of(chosen.records, settings.part))
+        spare = part_of(chosen.spare, settings.part)
+        return replace(chosen, records=part_of(chosen.records, settings.part), spare=tuple(spare))
 
     def corpus(self, hparams: HParams) -> Corpus | None:
         """The statistics corpus of hparams that name one."""

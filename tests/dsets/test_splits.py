@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dsets.record import Probe, Record
-from dsets.splits import draw, part_of, pools, share_to_count
+from dsets.splits import NEIGHBORS, draw, part_of, pools, share_to_count
 from util.errors import UserError
 
 
@@ -138,3 +138,49 @@ def test_a_subject_belongs_to_one_part_and_about_a_quarter_is_for_tuning():
     assert {one.subject for one in tuning}.isdisjoint(one.subject for one in table)
     assert 0.18 < len(tuning) / len(facts) < 0.32
     assert part_of(facts[::-1], "tuning") == tuning[::-1]  # the order does not decide
+
+
+# --- neighbours: named, never scored
+
+
+def of_relation(name: str, subjects: list[str], start: int = 0, **fields) -> list[Record]:
+    return [
+        Record(case_id=start + i, prompt=f"{{}} {name}", subject=one, target_true=f"x{i}", relation_id=name, **fields)
+        for i, one in enumerate(subjects)
+    ]
+
+
+def test_neighbours_are_in_the_forgotten_facts_prompt_forms_and_of_its_relation_first():
+    pool = of_relation("speaks", [f"s{i}" for i in range(12)]) + of_relation("plays", [f"p{i}" for i in range(12)], 50)
+    drawn = draw(pool, 2, 3, seed=0)  # the forget pool is the second half: players alone
+    assert {one.prompt for one in drawn.neighbors} == {"{} plays"}
+    scored = {record.subject for record in (*drawn.forget, *drawn.retain)}
+    found = [one.subject for one in drawn.neighbors]
+    assert set(found[:10]) == {f"p{i}" for i in range(12)} - scored
+    assert set(found[10:]) == {f"s{i}" for i in range(12)} - scored and len(found) == 10 + 9
+
+
+def test_a_subject_that_anything_scored_speaks_of_is_no_neighbour():
+    probe = Probe(prompt="It is p3 who plays", answer="x")
+    pool = of_relation("speaks", ["a", "b"]) + of_relation("plays", ["p0", "p0b"], 50, neighborhood=(probe,))
+    spare = of_relation("plays", ["p1", "p2", "p3", "p0", "p1"], 90)
+    drawn = draw(pool, 1, 1, seed=0, spare=spare)
+    (forgotten,) = drawn.forget
+    others = {one.subject for one in drawn.neighbors}
+    assert {"p1", "p2"} <= others and not {"p3", forgotten.subject, drawn.retain[0].subject} & others
+    assert len(others) == len(drawn.neighbors)
+
+
+def test_spare_records_are_neighbours_and_nothing_else(distinct):
+    spare = records([f"t{i}" for i in range(3)])
+    with_spare, without = draw(distinct, 5, 6, 7, spare), draw(distinct, 5, 6, 7)
+    assert replace(with_spare, neighbors=[]) == replace(without, neighbors=[])
+    assert {one.subject for one in with_spare.neighbors} - {one.subject for one in without.neighbors} == {
+        record.subject for record in spare
+    }
+
+
+def test_neighbours_are_capped_and_drawn_by_the_seed():
+    pool = records([f"s{i}" for i in range(400)])
+    drawn = [draw(pool, 5, 5, seed).neighbors for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0]) == NEIGHBORS

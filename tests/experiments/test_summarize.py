@@ -4,7 +4,7 @@ import os
 import pytest
 
 from experiments.summarize import main
-from tests.experiments.running.test_table import body, summary
+from tests.experiments.reporting.test_table import body, summary
 from util.errors import UserError
 
 

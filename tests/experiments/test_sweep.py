@@ -4,8 +4,8 @@ import pytest
 
 from baselines.registry import METHODS
 from experiments import evaluate, sweep
-from experiments.running import grid as running
-from experiments.running import variants
+from experiments.running.sweeping import grid as running
+from experiments.running.sweeping import variants
 from tests.experiments.small import hparams_of, read, without_times
 from util.errors import UserError
 

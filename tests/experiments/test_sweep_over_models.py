@@ -5,8 +5,8 @@ import os
 import pytest
 
 from experiments import sweep
-from experiments.running import grid
 from experiments.running.script_settings import SweepSettings
+from experiments.running.sweeping import grid
 from util.errors import UserError
 
 

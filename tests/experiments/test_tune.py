@@ -7,7 +7,7 @@ import pytest
 from baselines.registry import method
 from experiments import tune
 from experiments.running import run as running
-from experiments.running.tuning import TRIALS
+from experiments.running.sweeping.tuning import TRIALS
 from util.errors import UserError
 
 

@@ -36,6 +36,45 @@ def test_retain_requests_are_protected_where_asked_for(setting, family):
         assert protected_requests(setting, hparams) == (RETAIN if protect else [])
 
 
+def test_so_many_neighbours_of_each_prompt_form_are_protected(setting, family):
+    hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, neighbors_per_template=2)
+    forms = list(dict.fromkeys(request.prompt for request in REQUESTS))
+    named = [replace(REQUESTS[0], prompt=form, subject=name) for name in ("Ada", "Bo", "Cy") for form in forms]
+    elsewhere = replace(REQUESTS[0], prompt="Nobody asked {} for", subject="Di")
+    protected = protected_requests(replace(setting, neighbors=[*named, elsewhere]), hparams)
+    wanted = {(form, name) for form in forms for name in ("Ada", "Bo")}
+    assert {(one.prompt, one.subject) for one in protected if one not in RETAIN} == wanted
+    assert protected_requests(setting, hparams) == RETAIN
+
+
+def test_a_neighbours_value_stays_where_it_is_protected(family):
+    """Only through `neighbors`: nothing else is protected here."""
+    moved = {}
+    for count in (0, 1):
+        model, tokenizer = TINY[family]()
+        hparams = hparams_for(
+            "ZeroUnlearn_Local",
+            family,
+            layers=[1],
+            protect_weight=1e6,
+            invented_per_template=0,
+            neighbors_per_template=count,
+            protect_retain=False,
+            mom2_update_weight=1e-3,
+        )
+        neighbor = replace(REQUESTS[0], subject=RETAIN[0].subject)
+        (name,) = hparams.rewrite_modules()
+        asked = Setting(model=model, tokenizer=tokenizer, requests=[neighbor], context_templates=TEMPLATES)
+        key = asked.keys(name)
+        edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams, neighbors=[neighbor])
+        assert edits.diagnostics["protected"] == count
+        (before,) = edits.original.values()
+        change = model.get_parameter(f"{name}.weight").detach() - before
+        change = change if change.shape[1] == len(key) else change.T
+        moved[count] = float((change @ key).norm() / key.norm())
+    assert moved[1] < 1e-3 * moved[0]
+
+
 @pytest.mark.parametrize("own_direction", ["none", "own", "centred"])
 def test_protected_outputs_stay_and_forgotten_ones_move(family, own_direction):
     """With a weight that dwarfs the rest, at the layer that is edited; without it they do move."""

@@ -31,6 +31,7 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
         moments: Moments | None = None,
         context_templates: Templates | None = None,
         retain_requests: Sequence[Request] = (),
+        neighbors: Sequence[Request] = (),
         previous: WeightEdits | None = None,
         seed: int = 0,
         batch_tokens: int | None = None,
@@ -41,7 +42,9 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
 
         moments: module name → E[k kᵀ] (d_in, d_in) of the unedited model, for the methods whose HParams.needs_moments.
         context_templates: groups of templates; None generates them from `seed` where the method needs some.
-        retain_requests: facts to keep, for methods that train on some (NPO). previous: in a sequential run, the edits
+        retain_requests: facts to keep, for methods that train on some (NPO). neighbors: other subjects in
+        the requests' own prompt forms, for methods that leave such alone (ZeroUnlearn_Local); their answers are not
+        read, and need not be known. previous: in a sequential run, the edits
         of the steps before (AlphaEdit protects their keys). seed: draws templates and orders. batch_tokens: padded
         tokens of one batch; None takes what the machine takes with ease. progress: show bars. target_cache: where
         targets are kept for other methods and runs; None keeps none.
@@ -55,6 +58,7 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
             moments=moments,
             context_templates=context_templates,
             retain_requests=retain_requests,
+            neighbors=neighbors,
             previous=previous,
             seed=seed,
             batch_tokens=batch_tokens,

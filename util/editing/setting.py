@@ -37,6 +37,7 @@ class Setting:
     moments: Moments | None = None
     context_templates: Templates | None = None
     retain_requests: Sequence[Request] = ()
+    neighbors: Sequence[Request] = ()
     previous: WeightEdits | None = None
     seed: int = 0
     batch_tokens: int | None = None

@@ -16,8 +16,9 @@ from zerounlearn.local.solve import solve, without_own_direction
 def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     """Each request's prompt leads to its `target_new` (the neutral state), and protected keys keep their values.
 
-    Protected are, by hparams, subjects that do not exist in the requests' own prompt forms, and the retain requests.
-    Their keys are read at every layer, on the model as edited so far. diagnostics ``protected``: how many.
+    Protected are, by hparams, subjects that do not exist and subjects that do, in the requests' own prompt forms, and
+    the retain requests. Their keys are read at every layer, on the model as edited so far. diagnostics ``protected``:
+    how many.
     """
     protected = protected_requests(setting, hparams)
     watching = replace(setting, requests=protected, context_templates=setting.templates)
@@ -35,7 +36,8 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
 
 
 def protected_requests(setting: Setting, hparams: HParams) -> list[Request]:
-    """Whose keys are to keep their values: invented subjects in every prompt form, then the retain requests.
+    """Whose keys are to keep their values: invented subjects and neighbours in every prompt form, then the retain
+    requests.
 
     An invented subject stands in each form under a name of its own, so that no name's own key is protected many times.
     """
@@ -46,7 +48,13 @@ def protected_requests(setting: Setting, hparams: HParams) -> list[Request]:
         for form in forms
         for _ in range(hparams.invented_per_template)
     ]
-    return invented + (list(setting.retain_requests) if hparams.protect_retain else [])
+    existing = [one for form in forms for one in _of_form(setting, form, hparams.neighbors_per_template)]
+    return invented + existing + (list(setting.retain_requests) if hparams.protect_retain else [])
+
+
+def _of_form(setting: Setting, form: str, count: int) -> list[Request]:
+    """The first so many neighbours that the caller has named for a prompt form."""
+    return [one for one in setting.neighbors if one.prompt == form][:count]
 
 
 def _residual(problem: LayerProblem, P_IM: torch.Tensor, hparams: HParams) -> torch.Tensor:

@@ -6,9 +6,9 @@ from itertools import islice
 
 import torch
 
+from experiments.reporting.table import aligned
 from experiments.requests.unlearning.key_overlap import key_overlap
 from experiments.requests.unlearning.unlearning_job import Job
-from experiments.running.table import aligned
 from util.editing.contexts import generate
 from util.editing.keys import ModuleSite, plain
 from util.editing.moment_cache import MomentCache

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.reporting.table import aligned
 from experiments.requests.evidence.evidence_page import page
 from experiments.requests.evidence.status import GONE, NOT_KNOWN
 from experiments.requests.unlearning.model_folder import check_folder
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
-from experiments.running.table import aligned
 from util import paths
 from util.errors import UserError
 from util.runs import check_writable, run_folder, write_json, write_text

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.reporting.trade_off_plot import Point, checked, front, points
 from experiments.summarize import main
-from tests.experiments.running.test_table import summary
+from tests.experiments.reporting.test_table import summary
 from tests.experiments.test_summarize import put
 from util.errors import UserError
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from experiments.running.table import COLUMNS, aligned, cell, markdown
+from experiments.reporting.table import COLUMNS, aligned, cell, markdown
 
 
 @pytest.mark.parametrize(

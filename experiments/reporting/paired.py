@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.measuring.metrics import CREDIT
-from experiments.running.table import COLUMNS, aligned
+from experiments.reporting.table import COLUMNS, aligned
 
 RESAMPLES = 10_000
 

@@ -3,9 +3,9 @@
 import pytest
 
 from baselines.registry import method
-from experiments.running.grid import rows
 from experiments.running.script_settings import SweepSettings
-from experiments.running.variants import PRESETS, SIZES, TARGETS
+from experiments.running.sweeping.grid import rows
+from experiments.running.sweeping.variants import PRESETS, SIZES, TARGETS
 from util.errors import UserError
 from util.paths import hparams_dir
 

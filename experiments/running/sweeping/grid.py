@@ -10,15 +10,15 @@ from tqdm import tqdm
 
 from baselines.registry import METHODS
 from dsets.splits import most_facts
+from experiments.reporting.summaries import read_summary
+from experiments.reporting.table import markdown
 from experiments.running.measurer import Measurer
 from experiments.running.reading import read_hparams
 from experiments.running.run import finished, resolved, run
 from experiments.running.script_settings import SweepSettings
 from experiments.running.session import Session, open_session
 from experiments.running.settings import RunSettings
-from experiments.running.summaries import read_summary
-from experiments.running.table import markdown
-from experiments.running.variants import PRESETS, Variant, plain
+from experiments.running.sweeping.variants import PRESETS, Variant, plain
 from util import paths
 from util.errors import UserError
 from util.hparams import HParams

@@ -24,8 +24,8 @@ AXES: dict[str, dict[str, tuple]] = {
     },
     "ZeroUnlearn_Local": {
         "mom2_update_weight": (1000, 300, 3000),
+        "neighbors_per_template": (0, 40),
         "protect_weight": (10.0, 100.0),
-        "own_direction": ("none", "centred"),
         **SEARCH,
     },
     "ROME": {

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.running.paired import credits, difference, differences
+from experiments.reporting.paired import credits, difference, differences
 
 
 def facts(values, seed=0):

@@ -3,8 +3,8 @@
 import pytest
 
 from baselines.registry import METHODS, method
-from experiments.running.tuning import AXES, TRIALS, axes, climb, score, started
-from experiments.running.tuning_log import table
+from experiments.running.sweeping.tuning import AXES, TRIALS, axes, climb, score, started
+from experiments.running.sweeping.tuning_log import table
 from util.errors import UserError
 from util.hparams import LayerHParams
 from util.paths import hparams_dir

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from experiments.running import gpus
+from experiments.running.sweeping import gpus
 from util.errors import UserError
 
 TELL = """

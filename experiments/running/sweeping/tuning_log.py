@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from experiments.running.table import COLUMNS, aligned
-from experiments.running.tuning import Trial
+from experiments.reporting.table import COLUMNS, aligned
+from experiments.running.sweeping.tuning import Trial
 
 
 def table(alg_name: str, arguments: Sequence[str], trials: Sequence[Trial], best: Trial) -> str:
@@ -26,7 +26,7 @@ def table(alg_name: str, arguments: Sequence[str], trials: Sequence[Trial], best
         f"# {alg_name}: {len(trials)} trials, {facts}\n\n"
         f"`python experiments/tune.py {' '.join(arguments)}`\n\n"
         "A row changes one setting of the best row above it. Score: harmonic mean of forgotten and kept "
-        "(`experiments.running.tuning.score`).\n\n"
+        "(`experiments.running.sweeping.tuning.score`).\n\n"
         f"{aligned([heading, *rows])}\n\n"
         f"Start: `{json.dumps(trials[0].hparams.model_dump())}`\n"
     )

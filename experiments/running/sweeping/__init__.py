@@ -1,0 +1,1 @@
+"""Many runs: grids, variants of a method, several GPUs, the choice of hparams."""

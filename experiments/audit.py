@@ -12,11 +12,12 @@ if __name__ == "__main__":
     import _checkout  # noqa: F401
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.reporting.table import aligned
+from experiments.reporting.audit_table import table
 from experiments.running.arguments import seed_number, tokens_or_auto
 from util.choices import DTYPES, WORLD
 from util.errors import UserError
@@ -57,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress=shows_bars(flags.quiet),
     )
     made_from = provenance(flags, audited, digest)
-    result = run(audited, attacks, folder / "parts", made_from["key"]) | {"made_from": made_from}
+    told = not flags.quiet and not audited.progress
+    limits = {"budget": flags.budget, "told": told}
+    result = run(audited, attacks, folder / "parts", made_from["key"], **limits) | {"made_from": made_from}
     write_json(folder / "audit.json", result)
     write_text(folder / "audit.html", page(result))
     if not flags.quiet:
@@ -91,6 +94,13 @@ def parser() -> Parser:
     made.add_argument("--output", required=True, metavar="DIR", help="folder of audit.json and audit.html")
     made.add_argument("--quick", action="store_true", help="the cheap attacks only")
     made.add_argument("--attacks", nargs="+", metavar="NAME", help="these attacks only (the report lists their names)")
+    made.add_argument(
+        "--budget",
+        type=seconds,
+        default=math.inf,
+        metavar="SECONDS",
+        help="skip an attack that takes longer, with what it would need (default: none is)",
+    )
     made.add_argument("--limit", type=int, metavar="N", help="read only the first so many facts (default: all)")
     made.add_argument(
         "--seed", type=seed_number, default=0, help="of invented subjects, samples and intervals (default: 0)"
@@ -102,6 +112,17 @@ def parser() -> Parser:
     made.add_argument("--batch_tokens", type=tokens_or_auto, help="padded tokens of one batch (default: auto)")
     made.add_argument("--quiet", action="store_true", help="no progress bars, no table")
     return made
+
+
+def seconds(text: str) -> float:
+    """A time on a command line: a number above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if found > 0:
+        return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None) -> dict[str, object]:
@@ -119,25 +140,9 @@ def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None
     }
     names = {"before": flags.before, "after": flags.after, "facts": flags.facts or flags.after}
     given = len(audited.file)
-    return {"key": key, **names, "given": given, "dtype": flags.dtype, "device": str(audited.before.device)}
-
-
-def table(result: dict) -> str:
-    """One line an attack: share recovered with its interval, chance, facts; the skipped ones and why below."""
-    rows = [["attack", "recovered %", "95 %", "chance %", "facts", ""]]
-    for name, one in result["attacks"].items():
-        low, high = one["interval"]
-        mark = "accuses" if one["accuses"] else "" if one["counted"] else "not counted"
-        rows.append(
-            [name, f"{one['recovered']:.1f}", f"{low:.1f}–{high:.1f}", f"{one['chance']:.1f}", str(one["n"]), mark]
-        )
-    worst = result["worst"]
-    lines = [aligned(rows), *(f"skipped: {name}, {reason}" for name, reason in result["skipped"].items())]
-    lines.append(
-        f"{result['known']} of {result['made_from']['given']} facts were known; worst: {worst['attack']}, "
-        f"{worst['recovered']:.1f} % come back (chance {worst['chance']:.1f} %)"
-    )
-    return "\n".join(lines)
+    where = {"dtype": flags.dtype, "device": str(audited.before.device)}
+    budget = flags.budget if math.isfinite(flags.budget) else None
+    return {"key": key, **names, "given": given, **where, "budget": budget}
 
 
 if __name__ == "__main__":

@@ -24,13 +24,15 @@ PROMPT = "prompt"
 class Attack:
     """run: the attack. about: what it does, for the report. quick: `--quick` runs it.
 
-    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict.
+    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: its
+    time in units of the plain prompt's, measured on the embedded world; what is left is estimated by it.
     """
 
     run: Callable[[Audited], Outcome]
     about: str
     quick: bool = False
     counted: bool = True
+    cost: float = 1.0
 
 
 ATTACKS = {

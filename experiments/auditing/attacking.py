@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,13 +14,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
 from experiments.auditing.attack_registry import ATTACKS, PROMPT, Attack
-from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
+from experiments.auditing.budget import Pace, watched
+from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, OutOfTime, make_controls
 from experiments.auditing.locality import locality
 from experiments.auditing.verdict import figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError
 from util.modeling import layer_count
-from util.runs import write_json
+from util.runs import stages, write_json
 
 VERSION = 1
 """Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
@@ -81,32 +83,66 @@ def prepare(
     )
 
 
-def run(audited: Audited, attacks: Mapping[str, Attack], parts: Path | None = None, key: object = None) -> dict:
+def run(
+    audited: Audited,
+    attacks: Mapping[str, Attack],
+    parts: Path | None = None,
+    key: object = None,
+    *,
+    budget: float = math.inf,
+    told: bool = False,
+) -> dict:
     """What audit.json holds, less where it comes from. parts: folder where each attack's result is kept as it comes.
 
     A part that is there and was made under the same `key` is taken over, so that an audit that was interrupted goes on.
+    budget: seconds of one attack; one that takes more ends at its next batch, is among the skipped, and leaves no part.
+    The plain prompt has none, since there is no verdict without it. told: a line of the log for each attack.
     """
-    found, skipped = {}, {}
-    with tqdm(attacks.items(), desc="attacks", disable=not audited.progress) as bar:
-        for name, attack in bar:
+    found: dict[str, dict] = {}
+    skipped: dict[str, str] = {}
+    pace, left = Pace(), sum(attack.cost for attack in attacks.values())
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    with tqdm(total=left, desc="attacks", disable=not audited.progress, bar_format=form) as bar:
+        for number, (name, attack) in enumerate(attacks.items(), 1):
             bar.set_postfix_str(name)
-            part = _part(audited, name, attack, parts, key)
+            part = _part(audited, name, attack, parts, key, math.inf if name == PROMPT else budget)
+            if "stopped" in part:
+                part = {"skipped": _out_of_time(budget, part["stopped"], pace.needs(attack.cost))}
             if "skipped" in part:
                 skipped[name] = part["skipped"]
             else:
                 found[name] = part
+                pace.add(attack.cost, part["seconds"])
+            left -= attack.cost
+            bar.update(attack.cost)
+            if told:
+                stages.info("%s", _line(number, len(attacks), name, part, pace.needs(left)))
     return _result(audited, found, skipped) | {"locality": locality(audited)}
 
 
-def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: object) -> dict:
-    """One attack's flags, details and seconds, or the reason why it was skipped."""
+def _out_of_time(budget: float, spent: float, needs: float | None) -> str:
+    """Why there is no figure."""
+    rest = f"by the pace of the others it needs about {needs:.0f} s" if needs and needs > spent else "it needs more"
+    return f"it took {spent:.1f} s and was not done, the budget is {budget:g} s; {rest}"
+
+
+def _line(number: int, count: int, name: str, part: Mapping, left: float | None) -> str:
+    done = f"skipped, {part['skipped']}" if "skipped" in part else f"{part['seconds']:.1f} s"
+    rest = f"; about {left:.0f} s left" if left is not None and number < count else ""
+    return f"attack {number} of {count}, {name}: {done}{rest}"
+
+
+def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: object, budget: float) -> dict:
+    """One attack's flags, details and seconds; or why it was skipped; or the seconds after which it was stopped."""
     digest = hashlib.sha256(json.dumps([VERSION, name, key], sort_keys=True).encode()).hexdigest()[:16]
     path = parts / f"{name}-{digest}.json" if parts else None
     if path and path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
     start = time.perf_counter()
+    timed = replace(audited, deadline=start + budget)
     try:
-        outcome = attack.run(audited)
+        with watched(timed):
+            outcome = attack.run(timed)
         part: dict[str, object] = {
             "facts": list(outcome.facts),
             "controls": list(outcome.controls),
@@ -116,6 +152,8 @@ def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: 
     except NotPossible as reason:
         log.info("attack %s is skipped: %s", name, reason)
         part = {"skipped": str(reason)}
+    except OutOfTime:
+        return {"stopped": time.perf_counter() - start}
     if path:
         write_json(path, part)
     return part

@@ -1,6 +1,8 @@
 """What every attack is given and what it gives back."""
 
+import math
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +23,10 @@ class NotPossible(Exception):
     """An attack that cannot be tried on this model or file. The message is the reason, which the report gives."""
 
 
+class OutOfTime(Exception):
+    """An attack has used up its budget."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What an attack got: flags of the facts and of the controls, in their order, and figures for the report (JSON)."""
@@ -38,6 +44,7 @@ class Audited:
     facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
     knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
     forgotten. context: further records of their kind that were not. batch_tokens: padded tokens of one batch.
+    deadline: when the attack has to end, by `time.perf_counter`.
     """
 
     before: PreTrainedModel
@@ -50,6 +57,12 @@ class Audited:
     seed: int = 0
     batch_tokens: int = 2048
     progress: bool = False
+    deadline: float = math.inf
+
+    def check_time(self) -> None:
+        """Raises OutOfTime once the deadline is over."""
+        if time.perf_counter() > self.deadline:
+            raise OutOfTime
 
     @property
     def records(self) -> tuple[Record, ...]:

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 
 from baselines.registry import method
 from dsets import Record
-from dsets.splits import Draw, draw
+from dsets.splits import Draw
 from experiments.running.identity import key
-from experiments.running.run import chunks_of, method_options
+from experiments.running.run import chunks_of, drawn, method_options
 from experiments.running.session import Session, open_session
 from experiments.running.settings import RunSettings
 from experiments.running.versions import METHOD
@@ -66,7 +66,7 @@ def remake(folder: Path, base: str, **where: object) -> Remade:
     session = open_session(settings, [settings.ds_name], [hparams])
     _check_same(folder, told["hashes"], session.hashes(settings.ds_name, hparams))
     dataset = session.dataset(settings.ds_name)
-    facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed)
+    facts = drawn(dataset, settings)
     cases = [record.case_id for record in facts.forget]
     if cases != told["case_ids"]["forget"]:
         raise UserError(f"{folder}: this release draws other facts than the run did; {INSTEAD}")

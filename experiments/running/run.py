@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.registry import method
+from dsets import Dataset
 from dsets.splits import Draw, draw, pools, share_to_count
 from experiments.running.identity import key
 from experiments.running.measurer import Measurer, broken_numbers
@@ -70,7 +71,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
     own_peak = reset_peak_memory(session.model.device)
     with watch.stage("total"):
         identity, dataset = measurer.identity(settings, hparams), session.dataset(settings.ds_name)
-        facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed, dataset.spare)
+        facts = drawn(dataset, settings)
         for warning in facts.warnings:
             log.warning("%s: %s", settings.ds_name, warning)
         if isinstance(hparams, LayerHParams):
@@ -106,6 +107,11 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
     return Report(
         session, identity, dataset, text, facts, options, shared, base.value, steps, watch.seconds, peak, own_peak
     ).write()
+
+
+def drawn(dataset: Dataset, settings: RunSettings) -> Draw:
+    """The facts of a run."""
+    return draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed, dataset.spare)
 
 
 def method_options(

@@ -23,7 +23,7 @@ from util.errors import UserError
 from util.modeling import layer_count
 from util.runs import stages, write_json
 
-VERSION = 1
+VERSION = 2
 """Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
 
 log = logging.getLogger(__name__)
@@ -166,6 +166,7 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
     counted = {name: one for name, one in shown.items() if ATTACKS[name].counted}
     name, figure_of_worst = worst(counted)
     return {
+        "version": VERSION,
         "verdict": verdict(counted, PROMPT),
         "worst": {
             "attack": name,

@@ -84,7 +84,7 @@ def prepare(
         controls=make_controls(known, seed, controls),
         file=tuple(records),
         context=tuple(context),
-        wrong=with_wrong_answers(known, (*records, *context), seed),
+        wrong=with_wrong_answers(known, (*records, *context), seed, min(LEAST_WRONG, controls)),
         seed=seed,
         batch_tokens=batch_tokens,
         progress=progress,

@@ -80,7 +80,9 @@ class Audited:
 
     def of_wrong_answers(self) -> "Audited":
         """The same audit of the wrong answers: what an attack gets of them it gets without knowing what is true."""
-        return replace(self, facts=self.wrong, controls=self.controls[: len(self.wrong)])
+        pairs = zip(self.wrong, self.controls)
+        controls = tuple(replace(control, target_true=wrong.target_true) for wrong, control in pairs)
+        return replace(self, facts=self.wrong, controls=controls)
 
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
         """The flags of `records`, told apart."""
@@ -145,19 +147,12 @@ def with_wrong_answers(
     facts: Sequence[Record], pool: Sequence[Record], seed: int, least: int = LEAST_WRONG
 ) -> tuple[Record, ...]:
     """Each fact with the answers of other facts of its relation in the pool, at least `least` in all, as often as such
-    answers are there; none where a fact has none to take.
+    answers are there; its own alternative (`target_new`) where there are none, and nothing where a fact lacks that too.
 
     A model that knows a subject, but not this of it, guesses, and guesses right as often as it guesses such an answer:
     if it does not know what is true, the true answer is one of the relation's like any other.
     """
-    answers = [
-        [
-            one.target_true
-            for one in pool
-            if relation(one) == relation(fact) and not same(one.target_true, fact.target_true)
-        ]
-        for fact in facts
-    ]
+    answers = [_untrue(fact, pool) for fact in facts]
     if not all(answers):
         return ()
     rounds = -(-least // len(facts))
@@ -166,6 +161,14 @@ def with_wrong_answers(
         for n in range(rounds)
         for fact, some in zip(facts, answers, strict=True)
     )
+
+
+def _untrue(fact: Record, pool: Sequence[Record]) -> list[str]:
+    """Answers of the fact's relation that are not its own, each as often as the pool has it."""
+    said = [one.target_true for one in pool if relation(one) == relation(fact)]
+    untrue = [answer for answer in said if not same(answer, fact.target_true)]
+    other = fact.target_new
+    return untrue or ([other] if other and not same(other, fact.target_true) else [])
 
 
 def _drawn(answers: Sequence[str], seed: str) -> str:

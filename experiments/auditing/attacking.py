@@ -17,6 +17,7 @@ from experiments.auditing.attack_registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.budget import Pace, watched
 from experiments.auditing.context import (
     LEAST_CONTROLS,
+    LEAST_WRONG,
     Audited,
     NotPossible,
     OutOfTime,

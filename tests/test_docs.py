@@ -70,7 +70,8 @@ in its place.
 """
 
 ONLY_READ = {
-    "pretrain_world": "its command runs, small, in tests/experiments/test_pretrain_world.py, for half a minute"
+    "pretrain_world": "its command runs, small, in tests/experiments/test_pretrain_world.py, for half a minute",
+    "compare_audits": "its command runs in tests/experiments/test_compare_audits.py, on audits that are made up",
 }
 """Script → why the command line is read here and not run."""
 

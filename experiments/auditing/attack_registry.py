@@ -7,6 +7,7 @@ from experiments.auditing.attacks.asking import few_shot, forms, irrelevant_pref
 from experiments.auditing.attacks.choosing import avoided, multiple_choice, rank, reverse
 from experiments.auditing.attacks.depth import depth
 from experiments.auditing.attacks.lens import lens
+from experiments.auditing.attacks.masking import mask
 from experiments.auditing.attacks.membership import by_loss, by_min_k, by_min_k_plus, by_zlib, membership
 from experiments.auditing.attacks.probe import linear_probe
 from experiments.auditing.attacks.relearning import on_other_half, on_same_subjects, on_unrelated_text
@@ -24,13 +25,15 @@ PROMPT = "prompt"
 class Attack:
     """run: the attack. about: what it does, for the report. quick: `--quick` runs it.
 
-    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict.
+    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: its
+    time in units of the plain prompt's, measured on the embedded world; what is left is estimated by it.
     """
 
     run: Callable[[Audited], Outcome]
     about: str
     quick: bool = False
     counted: bool = True
+    cost: float = 1.0
 
 
 ATTACKS = {
@@ -60,6 +63,7 @@ ATTACKS = {
     "drop_top": Attack(drop_from_weights(top=True), "edited weights less their largest directions"),
     "drop_bottom": Attack(drop_from_weights(top=False), "edited weights less their smallest directions"),
     "drop_update": Attack(drop_from_update, "the update less its largest directions", counted=False),
+    "mask": Attack(mask, "edited weights behind a mask that the other half of the facts has taught"),
     "member_loss": Attack(membership(by_loss), "familiar by its loss", counted=False),
     "member_zlib": Attack(membership(by_zlib), "familiar by loss and zlib", counted=False),
     "member_min_k": Attack(membership(by_min_k), "familiar by min-k", counted=False),

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,15 +14,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
 from experiments.auditing.attack_registry import ATTACKS, PROMPT, Attack
-from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, make_controls
+from experiments.auditing.budget import Pace, watched
+from experiments.auditing.context import (
+    LEAST_CONTROLS,
+    LEAST_WRONG,
+    Audited,
+    NotPossible,
+    OutOfTime,
+    make_controls,
+    with_wrong_answers,
+)
 from experiments.auditing.locality import locality
 from experiments.auditing.verdict import figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError
 from util.modeling import layer_count
-from util.runs import write_json
+from util.runs import stages, write_json
 
-VERSION = 1
+VERSION = 3
 """Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
 
 log = logging.getLogger(__name__)
@@ -33,6 +43,7 @@ def prepare(
     tokenizer: PreTrainedTokenizerBase,
     records: Sequence[Record],
     *,
+    context: Sequence[Record] = (),
     seed: int,
     batch_tokens: int,
     progress: bool = False,
@@ -40,6 +51,7 @@ def prepare(
 ) -> Audited:
     """The facts that the model before answers right, with at least so many controls in all.
 
+    context: further records, which nobody asked to forget, for other wordings, objects and examples.
     Raises UserError where the two models are not of one shape, where the model after is broken, and where the model
     before knows none of the facts.
     """
@@ -72,59 +84,112 @@ def prepare(
         facts=known,
         controls=make_controls(known, seed, controls),
         file=tuple(records),
+        context=tuple(context),
+        wrong=with_wrong_answers(known, (*records, *context), seed, min(LEAST_WRONG, controls)),
         seed=seed,
         batch_tokens=batch_tokens,
         progress=progress,
     )
 
 
-def run(audited: Audited, attacks: Mapping[str, Attack], parts: Path | None = None, key: object = None) -> dict:
+def run(
+    audited: Audited,
+    attacks: Mapping[str, Attack],
+    parts: Path | None = None,
+    key: object = None,
+    *,
+    budget: float = math.inf,
+    told: bool = False,
+) -> dict:
     """What audit.json holds, less where it comes from. parts: folder where each attack's result is kept as it comes.
 
     A part that is there and was made under the same `key` is taken over, so that an audit that was interrupted goes on.
+    budget: seconds of one attack; one that takes more ends at its next batch, is among the skipped, and leaves no part.
+    The plain prompt has none, since there is no verdict without it. told: a line of the log for each attack.
     """
-    found, skipped = {}, {}
-    with tqdm(attacks.items(), desc="attacks", disable=not audited.progress) as bar:
-        for name, attack in bar:
+    found: dict[str, dict] = {}
+    skipped: dict[str, str] = {}
+    pace, left = Pace(), sum(attack.cost for attack in attacks.values())
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    with tqdm(total=left, desc="attacks", disable=not audited.progress, bar_format=form) as bar:
+        for number, (name, attack) in enumerate(attacks.items(), 1):
             bar.set_postfix_str(name)
-            part = _part(audited, name, attack, parts, key)
+            part = _part(audited, name, attack, parts, key, math.inf if name == PROMPT else budget)
+            if "stopped" in part:
+                part = {"skipped": _out_of_time(budget, part["stopped"], pace.needs(attack.cost))}
             if "skipped" in part:
                 skipped[name] = part["skipped"]
             else:
                 found[name] = part
+                pace.add(attack.cost, part["seconds"])
+            left -= attack.cost
+            bar.update(attack.cost)
+            if told:
+                stages.info("%s", _line(number, len(attacks), name, part, pace.needs(left)))
     return _result(audited, found, skipped) | {"locality": locality(audited)}
 
 
-def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: object) -> dict:
-    """One attack's flags, details and seconds, or the reason why it was skipped."""
+def _out_of_time(budget: float, spent: float, needs: float | None) -> str:
+    """Why there is no figure."""
+    rest = f"by the pace of the others it needs about {needs:.0f} s" if needs and needs > spent else "it needs more"
+    return f"it took {spent:.1f} s and was not done, the budget is {budget:g} s; {rest}"
+
+
+def _line(number: int, count: int, name: str, part: Mapping, left: float | None) -> str:
+    done = f"skipped, {part['skipped']}" if "skipped" in part else f"{part['seconds']:.1f} s"
+    rest = f"; about {left:.0f} s left" if left is not None and number < count else ""
+    return f"attack {number} of {count}, {name}: {done}{rest}"
+
+
+def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: object, budget: float) -> dict:
+    """One attack's flags, details and seconds; or why it was skipped; or the seconds after which it was stopped."""
     digest = hashlib.sha256(json.dumps([VERSION, name, key], sort_keys=True).encode()).hexdigest()[:16]
     path = parts / f"{name}-{digest}.json" if parts else None
     if path and path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
     start = time.perf_counter()
+    timed = replace(audited, deadline=start + budget)
     try:
-        outcome = attack.run(audited)
+        with watched(timed):
+            outcome = attack.run(timed)
+            wrong = _of_wrong_answers(timed, attack)
         part: dict[str, object] = {
             "facts": list(outcome.facts),
             "controls": list(outcome.controls),
+            "wrong": wrong,
             "details": dict(outcome.details),
             "seconds": time.perf_counter() - start,
         }
     except NotPossible as reason:
         log.info("attack %s is skipped: %s", name, reason)
         part = {"skipped": str(reason)}
+    except OutOfTime:
+        return {"stopped": time.perf_counter() - start}
     if path:
         write_json(path, part)
     return part
 
 
+def _of_wrong_answers(audited: Audited, attack: Attack) -> list[bool | None]:
+    """What the attack gets of answers that are not true; nothing where it cannot be tried on them."""
+    if not audited.wrong:
+        return []
+    try:
+        return list(attack.run(audited.of_wrong_answers()).facts)
+    except NotPossible:
+        return []
+
+
 def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, str]) -> dict:
-    figures = {name: figure(part["facts"], part["controls"], audited.seed) for name, part in found.items()}
+    figures = {
+        name: figure(part["facts"], part["controls"], audited.seed, part["wrong"]) for name, part in found.items()
+    }
     skipped = dict(skipped) | {name: "no fact it can be tried on" for name, one in figures.items() if one is None}
     shown = {name: one for name, one in figures.items() if one is not None}
     counted = {name: one for name, one in shown.items() if ATTACKS[name].counted}
     name, figure_of_worst = worst(counted)
     return {
+        "version": VERSION,
         "verdict": verdict(counted, PROMPT),
         "worst": {
             "attack": name,
@@ -140,6 +205,7 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
         "skipped": skipped,
         "known": len(audited.facts),
         "controls": len(audited.controls),
+        "wrong_answers": len(audited.wrong),
         "facts": [
             {
                 "case_id": record.case_id,

@@ -41,7 +41,7 @@ def locality(audited: Audited) -> dict[str, dict[str, float] | None]:
 
 
 def _about_subject(audited: Audited, record: Record) -> list[str]:
-    prompts = sorted({one.prompt for one in audited.file if relation(one) != relation(record)})
+    prompts = sorted({one.prompt for one in audited.pool if relation(one) != relation(record)})
     chosen = audited.draw(record, "other prompts").sample(prompts, min(OTHER_PROMPTS, len(prompts)))
     return [prompt.replace("{}", record.subject) for prompt in chosen]
 

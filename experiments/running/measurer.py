@@ -42,14 +42,10 @@ class Measurer:
         dataset, corpus = self.session.dataset(settings.ds_name), self.session.corpus(hparams)
         text, downstream = self.text(settings, corpus), self.session.downstream
         hashes = {
-            "weights": self.session.weights,
-            "tokenizer": self.session.tokenizer_hash,
-            "data": dataset.digest,
+            **self.session.hashes(settings.ds_name, hparams),
             "metric": dataset.metric,
             "frame": asdict(self.session.frame),
             "references": dataset.references,
-            "corpus": corpus.digest if corpus else None,
-            "imported": self.session.imported(hparams),
             "ppl_text": [text.kind, text.digest],
             "downstream": downstream.identity() if downstream else None,
         }

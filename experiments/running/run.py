@@ -4,8 +4,10 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from baselines.registry import method
+from dsets import Dataset
 from dsets.splits import Draw, draw, pools, share_to_count
 from experiments.running.identity import key
 from experiments.running.measurer import Measurer, broken_numbers
@@ -69,7 +71,7 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
     own_peak = reset_peak_memory(session.model.device)
     with watch.stage("total"):
         identity, dataset = measurer.identity(settings, hparams), session.dataset(settings.ds_name)
-        facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed, dataset.spare)
+        facts = drawn(dataset, settings)
         for warning in facts.warnings:
             log.warning("%s: %s", settings.ds_name, warning)
         if isinstance(hparams, LayerHParams):
@@ -81,16 +83,8 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
         shared: dict[str, Made | None] = {"statistics": moments, "context_templates": templates, "base": base}
         for name, made in shared.items():
             _count(watch, "evaluate" if name == "base" else "statistics", made)
-        options = {
-            "moments": moments.value if moments else None,
-            "context_templates": templates.value if templates else None,
-            "retain_requests": [record.request() for record in facts.training],
-            "neighbors": facts.neighbors,
-            "seed": settings.seed,
-            "batch_tokens": session.batch_tokens,
-            "progress": settings.progress,
-            "target_cache": (targets := TargetCache(paths.stats_dir() / "targets")),
-        }
+        targets = TargetCache(paths.stats_dir() / "targets")
+        options = method_options(session, settings, facts, moments, templates) | {"target_cache": targets}
 
         def edit(requests: Sequence[Request], previous: WeightEdits | None) -> WeightEdits:
             apply = method(settings.alg_name).apply_to_model
@@ -115,6 +109,33 @@ def run(measurer: Measurer, settings: RunSettings, hparams: HParams, save_model:
     ).write()
 
 
+def drawn(dataset: Dataset, settings: RunSettings) -> Draw:
+    """The facts of a run."""
+    return draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed, dataset.spare)
+
+
+def method_options(
+    session: Session, settings: RunSettings, facts: Draw, moments: Made | None, templates: Made | None
+) -> dict[str, Any]:
+    """What `apply_to_model` is given beside model, requests and hparams, less the cache of targets."""
+    return {
+        "moments": moments.value if moments else None,
+        "context_templates": templates.value if templates else None,
+        "retain_requests": [record.request() for record in facts.training],
+        "neighbors": facts.neighbors,
+        "seed": settings.seed,
+        "batch_tokens": session.batch_tokens,
+        "progress": settings.progress,
+    }
+
+
+def chunks_of(settings: RunSettings, facts: Draw) -> list[list[Request]]:
+    """The requests to forget, step by step (``--num_edits``; 0: in one)."""
+    requests = [record.request(settings.neutral_target) for record in facts.forget]
+    size = settings.num_edits or len(requests)
+    return [requests[start : start + size] for start in range(0, len(requests), size)]
+
+
 def _count(watch: Stopwatch, stage: str, made: Made | None) -> None:
     """Add what a shared value cost to its stage, and to the total where another run of the process waited for it."""
     if made is None:
@@ -134,22 +155,21 @@ def _forget(
     save_model: Path | None,
 ) -> Iterator[Step]:
     """Hand the requests over step by step; yields a Step each. All edits are undone at the end, whatever happens."""
-    requests = [record.request(settings.neutral_target) for record in facts.forget]
-    size = settings.num_edits or len(requests)
     whole = WeightEdits()  # of all steps: one copy of each changed weight, and the keys written so far
+    chunks = chunks_of(settings, facts)
+    done = 0
     try:
-        for start in range(0, len(requests), size):
-            chunk, previous = requests[start : start + size], whole if start else None
+        for number, chunk in enumerate(chunks, 1):
+            done += len(chunk)
             try:
-                edits = edit(chunk, previous)
+                edits = edit(chunk, whole if number > 1 else None)
             except FloatingPointError as error:
-                yield Step(start + len(chunk), None, {}, str(error))
+                yield Step(done, None, {}, str(error))
                 return
             whole.extend(edits)
-            last = start + size >= len(requests)
-            scores = scored(downstream_due(settings.downstream_eval_steps, start // size + 1, last))
+            scores = scored(downstream_due(settings.downstream_eval_steps, number, number == len(chunks)))
             reason = broken_off(edits) or broken_numbers(scores) or exploded(base, scores["summary"])
-            yield Step(start + len(chunk), scores, edits.diagnostics, reason)
+            yield Step(done, scores, edits.diagnostics, reason)
             if reason:
                 return
         if save_model:

@@ -146,6 +146,17 @@ class Session:
         headers = {name: cache.header(name) or {} for name in hparams.rewrite_modules()}
         return {name: header["sha256"] for name, header in headers.items() if "sha256" in header}
 
+    def hashes(self, ds_name: str, hparams: HParams) -> dict[str, object]:
+        """What an edit is made from."""
+        corpus = self.corpus(hparams)
+        return {
+            "weights": self.weights,
+            "tokenizer": self.tokenizer_hash,
+            "data": self.dataset(ds_name).digest,
+            "corpus": corpus.digest if corpus else None,
+            "imported": self.imported(hparams),
+        }
+
     def release(self) -> None:
         """With ``--conserve_memory``: keep what was made from moments on the CPU, and give unused GPU memory back."""
         if self.settings.conserve_memory and self.model.device.type == "cuda":

@@ -108,6 +108,9 @@ def _fits(audited: Audited, model: PreTrainedModel, question: Question) -> bool:
     return tokens <= max_length(model, tokens)
 
 
-def prompts_right(audited: Audited, model: PreTrainedModel) -> list[bool | None]:
-    """The plain prompts of all records, asked of a model that an attack has changed."""
-    return right_after_any(audited, model, audited.records, lambda record: [record.own_question])
+def prompts_right(
+    audited: Audited, model: PreTrainedModel, records: Sequence[Record] | None = None
+) -> list[bool | None]:
+    """The plain prompts of all records, or of these, asked of a model that an attack has changed."""
+    asked_of = audited.records if records is None else records
+    return right_after_any(audited, model, asked_of, lambda record: [record.own_question])

@@ -41,6 +41,7 @@ def linear_probe(audited: Audited) -> Outcome:
     labels = np.array([index[answer] for answer in lessons.values()])
     named = []
     for layer in range(learnt_NLO.shape[1]):
+        audited.check_time()
         logits_NK = _fitted(learnt_NLO[:, layer], labels, len(answers), asked_NLO[:, layer])
         named.append([want is not None and bool(row.argmax() == want) for row, want in zip(logits_NK, wanted)])
     flags = [None if want is None else any(layer[i] for layer in named) for i, want in enumerate(wanted)]

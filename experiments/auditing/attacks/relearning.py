@@ -3,18 +3,19 @@
 What a model still holds comes back fast and where it was not taught; what is gone does not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from transformers import PreTrainedModel
 
 from dsets import Record
-from experiments.auditing.attacks.asking import IRRELEVANT, prompts_right
+from experiments.auditing.attacks.asking import IRRELEVANT
 from experiments.auditing.changed_weights import layer_matrices
-from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.context import Audited, NotPossible, Outcome, renamed, same
+from experiments.auditing.lessons import Lesson, ask_while_learning, other_halves, rows
 from util.hooks import frozen
-from util.likelihood import Answered, answer_log_likelihoods, answered
+from util.likelihood import Answered, answer_log_likelihoods
 from util.tokens import encode
 from util.weights import WeightEdits
 
@@ -25,65 +26,63 @@ RATE, ROWS = 2e-5, 16
 """Adam's learning rate, and texts of one step."""
 
 
+MOST_CONTROLS = 2
+"""Controls of a fact that are taught other facts about their subjects: each round of them takes a model of its own."""
+
+
 def on_other_half(audited: Audited) -> Outcome:
     """Each half of the facts is taught and the other one asked, so that every fact is asked untaught.
 
-    What is taught may share an answer with what is asked; what that alone brings shows in the controls.
+    Controls are asked in a model that was taught other controls' answers, as a model that never knew would be.
     """
-    facts = audited.facts
-    if len(facts) < 2:
-        raise NotPossible("one fact has no other half")
-    return _relearn(audited, [_rows(audited, facts[0::2]), _rows(audited, facts[1::2])], lambda i: 1 - i % 2)
+    return _relearn(audited, other_halves(audited))
 
 
 def on_unrelated_text(audited: Audited) -> Outcome:
-    """Text about nothing is taught."""
+    """Text about nothing is taught, and facts and controls are asked in the same model."""
     ids = encode(audited.tokenizer, IRRELEVANT)
-    rows = [Answered((ids[0],), tuple(ids[1 : 1 + length])) for length in (len(ids) - 1, len(ids) // 2, len(ids) // 3)]
-    return _relearn(audited, [rows], lambda i: 0)
+    texts = [Answered((ids[0],), tuple(ids[1 : 1 + length])) for length in (len(ids) - 1, len(ids) // 2, len(ids) // 3)]
+    return _relearn(audited, [Lesson(tuple(texts), tuple(range(len(audited.records))))])
 
 
 def on_same_subjects(audited: Audited) -> Outcome:
-    """Other facts of the file about the same subjects are taught, those whose answer is another."""
-    subjects = {record.subject for record in audited.facts}
-    asked = {record.fact for record in audited.facts}
-    others = [one for one in audited.file if one.subject in subjects and one.fact not in asked]
-    if not others:
-        raise NotPossible("the file has no other facts about the same subjects")
-    return _relearn(audited, [_rows(audited, others)], lambda i: 0)
+    """Other facts of the file about the same subjects are taught, those whose answer is another.
 
-
-def _rows(audited: Audited, records: Sequence[Record]) -> list[Answered]:
-    return [answered(audited.tokenizer, *record.own_question) for record in records]
-
-
-def _relearn(audited: Audited, lessons: Sequence[list[Answered]], lesson_of: Callable[[int], int]) -> Outcome:
-    """Right after any number of steps; each fact is asked in the model that `lesson_of` its place was taught to.
-
-    details: ``curve``, percent right by the number of steps, 0 before any.
+    Controls are asked in a model that was taught the same about their subjects.
     """
+    others = [_others(audited, record) for record in audited.facts]
+    if not any(others):
+        raise NotPossible("the file has no other facts about the same subjects")
     count = len(audited.facts)
-    flags = [[False] * len(audited.records) for _ in (0, *STEPS)]
-    for number, lesson in enumerate(lessons):
-        for i, answers in enumerate(_asked_while_learning(audited, lesson)):
-            for place, right in enumerate(answers):
-                if lesson_of(place % count) == number:
-                    flags[i][place] = bool(right)
-    got = [any(step[place] for step in flags[1:]) for place in range(len(audited.records))]
-    curve = {
-        "steps": [0, *STEPS],
-        "facts": [100 * sum(one[:count]) / count for one in flags],
-        "controls": [100 * sum(one[count:]) / len(audited.controls) for one in flags],
-    }
-    return audited.outcome(got, curve=curve)
+    lessons = [Lesson(rows(audited, _once(others)), tuple(range(count)))]
+    for start in range(0, min(MOST_CONTROLS * count, len(audited.controls)), count):
+        controls = audited.controls[start : start + count]
+        told = [[renamed(one, control.subject) for one in some] for control, some in zip(controls, others, strict=True)]
+        lessons.append(Lesson(rows(audited, _once(told)), tuple(range(count + start, 2 * count + start))))
+    return _relearn(audited, lessons)
 
 
-def _asked_while_learning(audited: Audited, lesson: Sequence[Answered]) -> Iterator[list[bool | None]]:
-    """The prompts' flags before any step and after each of STEPS; the weights are as before at the end."""
-    model = audited.after
+def _others(audited: Audited, fact: Record) -> list[Record]:
+    """What else the file says of a fact's subject, but for every answer that is asked for."""
+    answers = [record.target_true for record in audited.facts if record.subject == fact.subject]
+    others = [record for record in audited.pool if record.subject == fact.subject]
+    return [record for record in others if not any(same(record.target_true, answer) for answer in answers)]
+
+
+def _once(some: Sequence[Sequence[Record]]) -> list[Record]:
+    """All of them, each fact once."""
+    return list({record.fact: record for records in some for record in records}.values())
+
+
+def _relearn(audited: Audited, lessons: Sequence[Lesson]) -> Outcome:
+    return ask_while_learning(audited, lessons, lambda lesson: _learnt(audited.after, lesson))
+
+
+def _learnt(model: PreTrainedModel, lesson: Sequence[Answered]) -> Generator[int, None, None]:
+    """Numbers of steps, the model taught while it waits: none, then each of STEPS; at the end it is as before."""
     with _taught(model) as weights:
         optimiser = torch.optim.Adam(weights, lr=RATE)
-        yield prompts_right(audited, model)
+        yield 0
         for step in range(max(STEPS)):
             batch = [lesson[(step * ROWS + i) % len(lesson)] for i in range(min(ROWS, len(lesson)))]
             loss = -(answer_log_likelihoods(model, batch).sum() / sum(len(row.answer) for row in batch))
@@ -91,7 +90,7 @@ def _asked_while_learning(audited: Audited, lesson: Sequence[Answered]) -> Itera
             loss.backward()
             optimiser.step()
             if step + 1 in STEPS:
-                yield prompts_right(audited, model)
+                yield step + 1
 
 
 @contextmanager

@@ -1,0 +1,78 @@
+"""What a model is taught before it is asked, and the asking: shared by the attacks that train something."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from dsets import Record
+from experiments.auditing.attacks.asking import prompts_right
+from experiments.auditing.context import Audited, NotPossible, Outcome
+from util.likelihood import Answered, answered
+
+Learning = Callable[[Sequence[Answered]], Generator[int, None, None]]
+"""Rows to learn → numbers of steps; while it waits at one, the model after is as those steps have left it."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """taught: what is learnt, in one model. asked: places in `Audited.records` of what that model is asked."""
+
+    taught: tuple[Answered, ...]
+    asked: tuple[int, ...]
+
+
+def rows(audited: Audited, records: Sequence[Record]) -> tuple[Answered, ...]:
+    """The records' prompts with their answers."""
+    return tuple(answered(audited.tokenizer, *record.own_question) for record in records)
+
+
+def other_halves(audited: Audited) -> list[Lesson]:
+    """Each half of the facts is taught and the other one asked; of the controls likewise.
+
+    A control is asked after as many answers about other invented subjects as a fact is after other facts, none of
+    which were ever known either: what comes back then was made up. NotPossible for a single fact.
+    """
+    count = len(audited.facts)
+    if count < 2:
+        raise NotPossible("one fact has no other half")
+    lessons = []
+    for half in (0, 1):
+        facts, controls = audited.facts[half::2], audited.controls[:count][half::2]
+        other = [place for place in range(len(audited.records)) if place % count % 2 != half]
+        lessons.append(Lesson(rows(audited, facts), tuple(place for place in other if place < count)))
+        lessons.append(Lesson(rows(audited, controls), tuple(place for place in other if place >= count)))
+    return lessons
+
+
+def ask_while_learning(audited: Audited, lessons: Sequence[Lesson], learning: Learning) -> Outcome:
+    """Right after any number of steps but none; a record that no lesson asks is not tried.
+
+    details: ``curve``, percent right by the number of steps.
+    """
+    flags: dict[int, list[bool | None]] = {}
+    for lesson in lessons:
+        asked = [audited.records[place] for place in lesson.asked]
+        with closing(learning(lesson.taught)) as learnt:
+            for steps in learnt:
+                here = flags.setdefault(steps, [None] * len(audited.records))
+                for place, right in zip(lesson.asked, prompts_right(audited, audited.after, asked), strict=True):
+                    here[place] = right
+    after_steps = [some for steps, some in flags.items() if steps]
+    got = [_any([some[place] for some in after_steps]) for place in range(len(audited.records))]
+    count = len(audited.facts)
+    curve = {
+        "steps": list(flags),
+        "facts": [_percent(some[:count]) for some in flags.values()],
+        "controls": [_percent(some[count:]) for some in flags.values()],
+    }
+    return audited.outcome(got, curve=curve)
+
+
+def _any(flags: Sequence[bool | None]) -> bool | None:
+    known = [flag for flag in flags if flag is not None]
+    return any(known) if known else None
+
+
+def _percent(flags: Sequence[bool | None]) -> float:
+    known = [flag for flag in flags if flag is not None]
+    return 100 * sum(known) / len(known) if known else 0.0

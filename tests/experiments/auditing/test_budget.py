@@ -1,0 +1,76 @@
+"""An attack that takes too long gives no figure; what is left to do is estimated from what is done."""
+
+import logging
+import math
+import time
+from dataclasses import replace
+
+import pytest
+
+from experiments.auditing import attacking
+from experiments.auditing.attack_registry import ATTACKS, Attack, choose
+from experiments.auditing.attacking import run
+from experiments.auditing.attacks.asking import prompt
+from experiments.auditing.budget import Pace, watched
+from experiments.auditing.context import NotPossible, OutOfTime
+from experiments.auditing.locality import locality
+
+NOT_HERE = {"chat", "relearn_subjects", "drop_top", "drop_bottom", "drop_update"}
+"""No chat template, no other facts about the subjects, nothing edited: refused before anything is asked."""
+
+
+def dawdling(audited):
+    """Asks again and again: a hundred batches, each of them far shorter than the whole."""
+    for _ in range(100):
+        time.sleep(0.05)
+        outcome = prompt(audited)
+    return outcome
+
+
+@pytest.fixture
+def slow(audited, monkeypatch):
+    """A small audit whose second attack asks a hundred times."""
+    monkeypatch.setitem(ATTACKS, "forms", Attack(dawdling, "", cost=100.0))
+    monkeypatch.setattr(attacking, "locality", lambda _audited: {})
+    return replace(audited, facts=audited.facts[:1], controls=audited.controls[:2])
+
+
+def test_an_attack_over_its_budget_is_skipped_and_not_half_reported(slow, tmp_path):
+    start = time.perf_counter()
+    found = run(slow, choose(["forms", "rank"], quick=False), tmp_path, "key", budget=1.5)
+    assert time.perf_counter() - start < 100 * 0.05
+    assert list(found["attacks"]) == ["prompt", "rank"]
+    assert "the budget is 1.5 s; by the pace of the others it needs about" in found["skipped"]["forms"]
+    assert not list(tmp_path.glob("forms*"))  # a later audit with more time asks anew
+
+
+def test_without_a_budget_nothing_is_skipped_and_the_prompt_has_none(slow):
+    found = run(slow, choose(["prompt"], quick=False), budget=1e-9)
+    assert list(found["attacks"]) == ["prompt"] and not found["skipped"]
+
+
+def test_every_pass_looks_at_the_clock(audited):
+    over = replace(audited, deadline=time.perf_counter() - 1)
+    with watched(over):
+        for name, attack in ATTACKS.items():
+            with pytest.raises(NotPossible if name in NOT_HERE else OutOfTime):
+                attack.run(over)
+        with pytest.raises(OutOfTime):
+            locality(over)
+
+
+def test_each_attack_is_told_with_the_time_that_is_left(slow, caplog):
+    with caplog.at_level(logging.INFO, "zerounlearn.stages"):
+        run(slow, choose(["rank"], quick=False), told=True)
+    first, last = (record.getMessage() for record in caplog.records)
+    assert first.startswith("attack 1 of 2, prompt: ") and first.endswith("s left")
+    assert last.startswith("attack 2 of 2, rank: ") and "left" not in last
+
+
+def test_the_pace_is_seconds_by_cost():
+    pace = Pace()
+    assert pace.needs(3) is None
+    pace.add(1, 2.0)
+    pace.add(3, 6.0)
+    assert pace.needs(5) == 10
+    assert all(0 < attack.cost < math.inf for attack in ATTACKS.values())

@@ -1,0 +1,94 @@
+"""Attacks that train something: they bring back what an edit hides, and nothing that was never there."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+import dsets
+from baselines import memit
+from dsets.corpus import load_corpus
+from experiments.auditing.attacking import prepare
+from experiments.auditing.attacks import masking
+from experiments.auditing.attacks.asking import prompt
+from experiments.auditing.attacks.masking import mask, masked
+from experiments.auditing.context import NotPossible
+from experiments.auditing.lessons import other_halves
+from experiments.auditing.verdict import figure
+from tests.experiments.auditing.conftest import share
+from tests.experiments.auditing.fakes import never_knew
+from util.editing.statistics import CorpusMoments
+from util.paths import hparams_dir
+from util.weights import WeightEdits, read_weight
+
+EDITED = "model.layers.1.mlp.down_proj"
+
+
+def test_a_mask_gets_back_what_memit_hid_from_facts_that_it_was_not_taught(world, monkeypatch):
+    monkeypatch.setattr(masking, "STEPS", (10,))
+    after, tok = copy.deepcopy(world.before), world.tokenizer
+    pool = dsets.load("mcf", world=True).records
+    facts = list({one.subject: one for one in pool[len(pool) // 2 :][:60]}.values())[:16]
+    hparams = memit.HParams.from_json(hparams_dir() / "MEMIT" / "world.json")
+    moments = CorpusMoments(after, tok, hparams.rewrite_modules(), load_corpus("world", 100))
+    short, requests = hparams.model_copy(update={"v_num_grad_steps": 10}), [one.request() for one in facts]
+    memit.apply_to_model(after, tok, requests, short, moments=moments, context_templates=[["{}"]])
+    audited = prepare(world.before, after, tok, facts, seed=0, batch_tokens=2048, controls=48)
+    assert share(prompt(audited).facts) == 0
+    got = mask(audited)
+    assert figure(got.facts, got.controls, 0).accuses
+    assert share(got.facts) >= 25 > 10 >= share(got.controls)
+
+
+@pytest.fixture
+def edited(audited):
+    """The model after with a direction more in one matrix."""
+    edits, generator = WeightEdits(), torch.Generator().manual_seed(0)
+    W_OI = read_weight(audited.after, EDITED)
+    left, right = (torch.randn(size, generator=generator) for size in W_OI.shape)
+    edits.write(audited.after, EDITED, W_OI + 0.01 * torch.outer(left, right))
+    yield audited
+    edits.undo(audited.after)
+
+
+def test_a_mask_gets_nothing_back_that_was_never_there(edited, monkeypatch):
+    monkeypatch.setattr(masking, "STEPS", (5,))
+    with never_knew(edited.after, edited.tokenizer, edited.facts):
+        got = mask(edited)
+    assert not figure(got.facts, got.controls, 0).accuses
+    assert got.details["curve"]["steps"] == [0, 5]
+
+
+def test_a_mask_needs_an_edit_and_two_facts(audited, edited):
+    with pytest.raises(NotPossible, match="other half"):
+        mask(replace(edited, facts=edited.facts[:1], controls=edited.controls[:1]))
+    with pytest.raises(NotPossible, match="no linear weight"):
+        mask(replace(edited, after=edited.before))
+
+
+def test_masked_columns_are_off_and_the_weight_stays(audited):
+    model, ids = audited.after, torch.tensor([[5, 6, 7]])
+    W_OI, edits = read_weight(model, EDITED), WeightEdits()
+    bits_I = (torch.arange(W_OI.shape[1]) % 3 > 0).float()
+    with torch.no_grad(), masked(model, {EDITED: lambda: bits_I}):
+        found = model(input_ids=ids).logits
+    try:
+        edits.write(model, EDITED, W_OI * bits_I)
+        with torch.no_grad():
+            wanted = model(input_ids=ids).logits
+    finally:
+        edits.undo(model)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_halves_teach_nothing_that_they_ask(audited):
+    places = [place for lesson in other_halves(audited) for place in lesson.asked]
+    assert sorted(places) == list(range(len(audited.records)))
+    count = len(audited.facts)
+    for lesson in other_halves(audited):
+        asked = {audited.records[place].own_question[:2] for place in lesson.asked}
+        texts = {audited.tokenizer.decode(row.prompt, skip_special_tokens=True) for row in lesson.taught}
+        assert len(texts) == len(lesson.taught) == count // 2
+        assert not texts & {text for text, _ in asked}
+        assert len({place < count for place in lesson.asked}) == 1

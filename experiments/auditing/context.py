@@ -44,6 +44,7 @@ class Audited:
     facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
     knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
     forgotten. context: further records of their kind that were not. batch_tokens: padded tokens of one batch.
+    oracle: a model of the same shape that never met the facts, where there is one.
     deadline: when the attack has to end, by `time.perf_counter`.
     """
 
@@ -54,6 +55,7 @@ class Audited:
     controls: tuple[Record, ...]
     file: tuple[Record, ...]
     context: tuple[Record, ...] = ()
+    oracle: PreTrainedModel | None = None
     seed: int = 0
     batch_tokens: int = 2048
     progress: bool = False

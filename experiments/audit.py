@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     attacks = choose(flags.attacks, flags.quick)
     check_writable(folder, "--output")
     modeling.find_source(flags.before, flags.model_path_dir)
+    if flags.oracle:
+        modeling.find_source(flags.oracle, flags.model_path_dir)
     of_a_run = edited_model.check(flags.after, flags.model_path_dir)
     read = read_facts(flags, of_a_run)
     before, tokenizer = modeling.load(flags.before, flags.model_path_dir, flags.device, flags.dtype)
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         tokenizer,
         records,
         context=() if read else after.context,
+        oracle=modeling.load(flags.oracle, *where)[0] if flags.oracle else None,
         seed=flags.seed,
         batch_tokens=flags.batch_tokens or modeling.default_reading_tokens(before),
         progress=shows_bars(flags.quiet),
@@ -90,6 +93,9 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--facts", metavar="FILE", help="what was forgotten: a data set file (default: what the run was to forget)"
+    )
+    made.add_argument(
+        "--oracle", metavar="MODEL", help="one that never met the facts (pretrain_world.py --without), to compare with"
     )
     made.add_argument("--output", required=True, metavar="DIR", help="folder of audit.json and audit.html")
     made.add_argument("--quick", action="store_true", help="the cheap attacks only")
@@ -138,7 +144,9 @@ def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None
         "limit": flags.limit,
         "seed": flags.seed,
     }
-    names = {"before": flags.before, "after": flags.after, "facts": flags.facts or flags.after}
+    if audited.oracle is not None:
+        key["oracle"] = weights_hash(audited.oracle)
+    names = {"oracle": flags.oracle, "before": flags.before, "after": flags.after, "facts": flags.facts or flags.after}
     given = len(audited.file)
     where = {"dtype": flags.dtype, "device": str(audited.before.device)}
     budget = flags.budget if math.isfinite(flags.budget) else None

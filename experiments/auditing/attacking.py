@@ -44,6 +44,7 @@ def prepare(
     records: Sequence[Record],
     *,
     context: Sequence[Record] = (),
+    oracle: PreTrainedModel | None = None,
     seed: int,
     batch_tokens: int,
     progress: bool = False,
@@ -51,19 +52,14 @@ def prepare(
 ) -> Audited:
     """The facts that the model before answers right, with at least so many controls in all.
 
-    context: further records, which nobody asked to forget, for other wordings, objects and examples.
-    Raises UserError where the two models are not of one shape, where the model after is broken, and where the model
+    context: further records, which nobody asked to forget, for other wordings, objects and examples. oracle: a model
+    that never met the facts.
+    Raises UserError where the models are not of one shape, where the model after is broken, and where the model
     before knows none of the facts.
     """
-    for name, value in {
-        "layers": layer_count,
-        "vocabulary": lambda one: one.config.get_text_config().vocab_size,
-    }.items():
-        if value(before) != value(after):
-            raise UserError(
-                f"the models are not of one shape: {name} {value(before)} before and {value(after)} after; "
-                "name the model that --after was made from with --before"
-            )
+    _check_shape(before, after, "--after", "name the model that --after was made from with --before")
+    if oracle is not None:
+        _check_shape(before, oracle, "--oracle", "an oracle is the model of --before, trained without the facts")
     facts = {record.fact: record for record in records}.values()
     questions = [record.own_question for record in facts]
     knew, now = (
@@ -86,10 +82,21 @@ def prepare(
         file=tuple(records),
         context=tuple(context),
         wrong=with_wrong_answers(known, (*records, *context), seed, min(LEAST_WRONG, controls)),
+        oracle=oracle,
         seed=seed,
         batch_tokens=batch_tokens,
         progress=progress,
     )
+
+
+def _check_shape(before: PreTrainedModel, other: PreTrainedModel, flag: str, what_to_do: str) -> None:
+    sizes = {"layers": layer_count, "vocabulary": lambda one: one.config.get_text_config().vocab_size}
+    for name, size in sizes.items():
+        if size(before) != size(other):
+            raise UserError(
+                f"the models of --before and {flag} are not of one shape: {name} {size(before)} and {size(other)}; "
+                f"{what_to_do}"
+            )
 
 
 def run(

@@ -10,13 +10,13 @@ from util.modeling import decoder_layers
 
 @contextmanager
 def watched(audited: Audited) -> Iterator[None]:
-    """Within the block every pass through either model first looks at the clock (`Audited.check_time`).
+    """Within the block every pass through one of the models first looks at the clock (`Audited.check_time`).
 
     It stands at the first decoder layer, which nothing that reads a text goes around, so that an attack that is over
     its time ends before its next batch, wherever that is made.
     """
     with ExitStack() as stack:
-        for model in (audited.before, audited.after):
+        for model in filter(None, (audited.before, audited.after, audited.oracle)):
             first = decoder_layers(model)[0]
             stack.callback(first.register_forward_pre_hook(lambda *_: audited.check_time()).remove)
         yield

@@ -36,7 +36,9 @@ def _where_from(result: Mapping) -> str:
     made = result.get("made_from")
     if not made:
         return ""
-    named = ", ".join(f"{name} {escape(str(made[name]))}" for name in ("before", "after", "facts"))
+    named = ", ".join(
+        f"{name} {escape(str(made[name]))}" for name in ("before", "after", "oracle", "facts") if made.get(name)
+    )
     return f"<p class='dim'>{named}; {result['known']} of {made['given']} facts were known before.</p>"
 
 

@@ -72,6 +72,18 @@ def test_an_interrupted_audit_goes_on_where_it_was(place, tmp_path, monkeypatch)
         audit.main([*flags, "--seed", "1"])
 
 
+def test_an_oracle_is_told_and_another_one_asks_anew(place, tmp_path):
+    flags = [*arguments(place, tmp_path), "--attacks", "member_loss"]
+    results = []
+    for oracle in ([], ["--oracle", str(place[2])]):
+        audit.main([*flags, *oracle])
+        results.append(json.loads((tmp_path / "audit.json").read_text()))
+    against = [one["attacks"]["member_loss"]["details"]["against"] for one in results]
+    assert against == ["controls", "oracle"]
+    assert "oracle" not in results[0]["made_from"]["key"] and results[1]["made_from"]["oracle"] == str(place[2])
+    assert f"oracle {place[2]}" in (tmp_path / "audit.html").read_text()
+
+
 def test_one_seed_gives_one_result(place, tmp_path):
     found = []
     for name in ("one", "other"):
@@ -92,8 +104,10 @@ def test_what_cannot_be_audited_is_said(place, tmp_path):
     tokenizer.save_pretrained(folder / "other")
     for changes, said in {
         (("facts", unknown),): "knows none of the 1 facts",
-        (("after", folder / "other"),): "not of one shape: layers 4 before and 2 after",
+        (("after", folder / "other"),): "--after are not of one shape: layers 4 and 2",
+        (("oracle", folder / "other"),): "--oracle are not of one shape: layers 4 and 2",
         (("after", folder / "nowhere"),): "nowhere",
+        (("oracle", folder / "gone"),): "gone",
         (("output", facts / "under"),): "--output",
         (("limit", 0),): "give at least 1",
     }.items():

@@ -3,7 +3,7 @@
 At one layer, the states of the last prompt token and of the answer's tokens are replaced; the layers above are those of
 the model before, so that nothing above can hide what a state holds. What the same layer's states of an invented subject
 do to the answer says whether the layer carries the fact at all. (Unlearning depth score, arXiv 2605.24614, which
-takes a retrained model for that; where there is none, a subject that nobody knows stands in for it.)
+takes a retrained model for that: the audit's oracle. Where there is none, a subject that nobody knows stands in.)
 
 Shape letters: N facts, L decoder layers, P positions of a row, O hidden size.
 """
@@ -49,10 +49,7 @@ def depth(audited: Audited) -> Outcome:
     ``by_layer``: percent of the facts that stay right, after and by the stand-in.
     """
     facts, count = audited.facts, len(audited.facts)
-    names = invented_names(count, audited.seed + 1)
-    stand_ins = [renamed(record, name) for record, name in zip(facts, names, strict=True)]
-    usual_N1 = _usual(audited)
-    nobody = _patched(audited, audited.before, stand_ins)
+    usual_N1, nobody = _usual(audited), _nobody(audited)
     after = _patched(audited, audited.after, facts)
     rounds = min(MOST_CONTROLS, len(audited.controls) // count)
     tried = [_patched(audited, audited.after, audited.controls[i * count : (i + 1) * count]) for i in range(rounds)]
@@ -64,6 +61,7 @@ def depth(audited: Audited) -> Outcome:
         tuple(controls),
         {
             "depth": known.mean().item() if len(known) else None,
+            "against": "stand-in" if audited.oracle is None else "oracle",
             "by_layer": {"after": _percent(after.right), "stand_in": _percent(nobody.right)},
         },
     )
@@ -78,6 +76,15 @@ def depth_score(d1_NL: torch.Tensor, d2_NL: torch.Tensor) -> torch.Tensor:
 
 def _percent(right_NL: torch.Tensor) -> list[float]:
     return (100 * right_NL.double().mean(0)).tolist()
+
+
+def _nobody(audited: Audited) -> _Patched:
+    """The same with states that hold nothing of the facts: the oracle's, or those of subjects that do not exist."""
+    if audited.oracle is not None:
+        return _patched(audited, audited.oracle, audited.facts)
+    names = invented_names(len(audited.facts), audited.seed + 1)
+    stand_ins = [renamed(record, name) for record, name in zip(audited.facts, names, strict=True)]
+    return _patched(audited, audited.before, stand_ins)
 
 
 def _usual(audited: Audited) -> torch.Tensor:

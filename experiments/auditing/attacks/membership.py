@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 from scipy.stats import ks_2samp
+from transformers import PreTrainedModel
 
 from dsets import Record
 from experiments.auditing.context import Audited, NotPossible, Outcome
@@ -55,27 +56,32 @@ def _lowest(values: torch.Tensor) -> float:
 
 
 def membership(score: Familiarity) -> Callable[[Audited], Outcome]:
-    """An attack by one of the scores. details: the AUC and the two-sided Kolmogorov-Smirnov test, facts to controls."""
+    """An attack by one of the scores.
+
+    details: the AUC, facts to controls; the two-sided Kolmogorov-Smirnov test of the facts' scores `against` the
+    oracle's of the same facts, or, where there is no oracle, against the controls'.
+    """
 
     def attack(audited: Audited) -> Outcome:
         if len(audited.controls) < 20:
             raise NotPossible(f"{len(audited.controls)} controls give no 95 % quantile; it takes 20")
-        scores = [_score(audited, record, score) for record in audited.records]
+        scores = [_score(audited, audited.after, record, score) for record in audited.records]
         facts, controls = scores[: len(audited.facts)], scores[len(audited.facts) :]
         limit = statistics.quantiles(controls, n=20, method="inclusive")[-1]
-        test = ks_2samp(facts, controls)
+        oracle = audited.oracle
+        other = controls if oracle is None else [_score(audited, oracle, record, score) for record in audited.facts]
+        test = ks_2samp(facts, other)
         auc = statistics.fmean((f > c) + 0.5 * (f == c) for f in facts for c in controls)
-        return audited.outcome(
-            [one > limit for one in scores], auc=auc, ks=float(test.statistic), ks_p=float(test.pvalue)
-        )
+        ks = {"ks": float(test.statistic), "ks_p": float(test.pvalue)}
+        against = "controls" if oracle is None else "oracle"
+        return audited.outcome([one > limit for one in scores], auc=auc, **ks, against=against)
 
     return attack
 
 
-def _score(audited: Audited, record: Record, score: Familiarity) -> float:
+def _score(audited: Audited, model: PreTrainedModel, record: Record, score: Familiarity) -> float:
     prompt, answer, _, start = audited.tokens(record)
     ids = [*prompt, *answer]
-    model = audited.after
     with torch.no_grad(), frozen(model):
         hidden_TO = final_hidden(model, pad([ids], device=model.device))[0]
         log_p_PV = project(model, hidden_TO[start:-1]).log_softmax(-1).cpu()

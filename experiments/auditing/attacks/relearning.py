@@ -40,9 +40,14 @@ def on_other_half(audited: Audited) -> Outcome:
 
 def on_unrelated_text(audited: Audited) -> Outcome:
     """Text about nothing is taught, and facts and controls are asked in the same model."""
+    return _relearn(audited, [Lesson(unrelated_texts(audited), tuple(range(len(audited.records))))])
+
+
+def unrelated_texts(audited: Audited) -> tuple[Answered, ...]:
+    """A text about nothing, whole, half and a third of it: all but its first token is learnt."""
     ids = encode(audited.tokenizer, IRRELEVANT)
-    texts = [Answered((ids[0],), tuple(ids[1 : 1 + length])) for length in (len(ids) - 1, len(ids) // 2, len(ids) // 3)]
-    return _relearn(audited, [Lesson(tuple(texts), tuple(range(len(audited.records))))])
+    lengths = (len(ids) - 1, len(ids) // 2, len(ids) // 3)
+    return tuple(Answered((ids[0],), tuple(ids[1 : 1 + length])) for length in lengths)
 
 
 def on_same_subjects(audited: Audited) -> Outcome:

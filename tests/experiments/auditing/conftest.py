@@ -8,7 +8,9 @@ import torch
 
 import dsets
 from experiments.auditing.attacking import prepare
+from experiments.auditing.changed_weights import layer_matrices
 from experiments.auditing.context import Audited
+from util.likelihood import answer_log_likelihoods
 from util.modeling import load
 
 RELATIONS = ("sport", "profession", "native_language")
@@ -48,3 +50,11 @@ def share(flags) -> float:
     """Percent of the flags that are set, of those that are known."""
     known = [flag for flag in flags if flag is not None]
     return 100 * sum(known) / len(known)
+
+
+def against(model, rows, sign: bool = True) -> dict[str, torch.Tensor]:
+    """Per matrix the gradient of the rows' log-likelihood, or its signs: a step back forgets them fastest."""
+    names = layer_matrices(model)
+    weights = [model.get_parameter(f"{name}.weight") for name in names]
+    found = torch.autograd.grad(answer_log_likelihoods(model, rows).sum(), weights)
+    return {name: one.sign() if sign else one for name, one in zip(names, found, strict=True)}

@@ -15,7 +15,7 @@ from experiments.auditing.budget import Pace, watched
 from experiments.auditing.context import NotPossible, OutOfTime
 from experiments.auditing.locality import locality
 
-NOT_HERE = {"chat", "relearn_subjects", "drop_top", "drop_bottom", "drop_update"}
+NOT_HERE = {"chat", "relearn_subjects", "drop_top", "drop_bottom", "drop_update", "mask"}
 """No chat template, no other facts about the subjects, nothing edited: refused before anything is asked."""
 
 

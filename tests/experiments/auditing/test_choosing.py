@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from experiments.auditing.attacks import sampling
+from experiments.auditing.attacks.asking import prompt
 from experiments.auditing.attacks.choosing import (
     CANDIDATES,
     avoided,
@@ -14,10 +15,10 @@ from experiments.auditing.attacks.choosing import (
     rank,
     reverse,
 )
-from experiments.auditing.attacks.sampling import free_text, sampled
+from experiments.auditing.attacks.sampling import chat, free_text, sampled
 from experiments.auditing.context import Audited, NotPossible
 from tests.experiments.auditing.conftest import share
-from tests.experiments.auditing.fakes import masked_answers
+from tests.experiments.auditing.fakes import filtering, masked_answers, never_knew
 from util.hooks import patch
 from util.tokens import target_ids
 
@@ -98,6 +99,22 @@ def test_distractors_are_other_answers_of_the_relation_first(audited):
 def test_nothing_to_choose_from_is_said(audited):
     with pytest.raises(NotPossible, match="nothing to choose"):
         rank(replace(audited, file=audited.facts[:1], facts=audited.facts[:1], controls=audited.controls[:1]))
+
+
+TEMPLATE = "{% for turn in messages %}{{ turn['content'] | replace('Complete the sentence: ', '') }}{% endfor %}"
+"""A chat's turn is the sentence itself: all that a model without chats can be asked."""
+
+
+def test_a_chat_gets_past_a_filter_of_the_prompt_but_not_out_of_a_model_that_never_knew(audited, monkeypatch):
+    with pytest.raises(NotPossible, match="no chat template"):
+        chat(audited)
+    monkeypatch.setattr(audited.tokenizer, "chat_template", "As for the sentence: " + TEMPLATE)
+    with filtering(audited.after, audited.tokenizer, audited.facts):
+        assert share(prompt(audited).facts) == 0
+        assert share(chat(audited).facts) >= 50
+    with never_knew(audited.after, audited.tokenizer, audited.facts):
+        got = chat(audited)
+        assert share(got.facts) <= share(got.controls) + 20
 
 
 def test_samples_find_an_answer_that_is_only_likely(audited, monkeypatch):

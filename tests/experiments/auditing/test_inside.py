@@ -1,5 +1,6 @@
 """States inside the model: what a changed end hides is read there; what was never read in is not."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from experiments.auditing.attacks.probe import linear_probe, logistic_regression
 from experiments.auditing.context import NotPossible
 from experiments.auditing.states import read_by_head, states_after_layers
 from tests.experiments.auditing.conftest import share
-from tests.experiments.auditing.fakes import filtering, masked_answers, patched_last_layer, refusing
+from tests.experiments.auditing.fakes import filtering, masked_answers, never_knew, patched_last_layer, refusing
 from util.tokens import encode
 
 
@@ -44,6 +45,19 @@ def test_the_depth_of_a_model_that_knows_is_none_and_of_an_unread_text_whole(aud
     assert depth(audited).details["depth"] == pytest.approx(0, abs=1e-3)
     with inside(audited, filtering):
         assert depth(audited).details["depth"] > 0.9
+
+
+def test_the_depth_is_measured_against_the_oracle_where_there_is_one(audited):
+    oracle = copy.deepcopy(audited.before)
+    compared = replace(audited, oracle=oracle)
+    with never_knew(oracle, audited.tokenizer, audited.facts):
+        known = depth(compared)
+        with inside(audited, never_knew):
+            unknown = depth(compared)
+    assert share(known.facts) == 100 and share(unknown.facts) == 0
+    assert known.details["depth"] == pytest.approx(0, abs=1e-3)
+    assert unknown.details["depth"] == pytest.approx(1)
+    assert known.details["against"] == "oracle" and depth(audited).details["against"] == "stand-in"
 
 
 def test_the_lens_at_the_last_layer_is_the_model_itself(audited):

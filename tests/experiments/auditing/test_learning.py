@@ -10,16 +10,19 @@ import dsets
 from baselines import memit
 from dsets.corpus import load_corpus
 from experiments.auditing.attacking import prepare
-from experiments.auditing.attacks import masking
-from experiments.auditing.attacks.asking import prompt
+from experiments.auditing.attacks import masking, relearning
+from experiments.auditing.attacks.asking import IRRELEVANT, prompt
 from experiments.auditing.attacks.masking import mask, masked
+from experiments.auditing.attacks.relearning import on_other_half, on_same_subjects, on_unrelated_text
 from experiments.auditing.context import NotPossible
 from experiments.auditing.lessons import other_halves
 from experiments.auditing.verdict import figure
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import never_knew
 from util.editing.statistics import CorpusMoments
+from util.hooks import capture
 from util.paths import hparams_dir
+from util.tokens import encode
 from util.weights import WeightEdits, read_weight
 
 EDITED = "model.layers.1.mlp.down_proj"
@@ -92,3 +95,66 @@ def test_halves_teach_nothing_that_they_ask(audited):
         assert len(texts) == len(lesson.taught) == count // 2
         assert not texts & {text for text, _ in asked}
         assert len({place < count for place in lesson.asked}) == 1
+
+
+OTHER = tuple(
+    dsets.Record(case_id=i, prompt=prompt, subject="{}", target_true=answer)
+    for i, (prompt, answer) in enumerate({"{} is the owner of a": "bicycle", "{} once lived in": "a castle"}.items())
+)
+"""What else may be said of a subject."""
+
+
+@pytest.fixture
+def small(audited, monkeypatch):
+    """Few steps, few controls, and two other facts about every subject."""
+    monkeypatch.setattr(relearning, "STEPS", (2, 6))
+    about = tuple(replace(one, subject=fact.subject) for fact in audited.facts for one in OTHER)
+    return replace(audited, controls=audited.controls[: len(audited.facts)], context=about)
+
+
+RELEARNING = {"half": on_other_half, "subjects": on_same_subjects, "unrelated": on_unrelated_text}
+
+
+JUST_ENOUGH = 27.5
+"""Times the direction of `ending`: with a little less most facts are still said."""
+
+
+@pytest.fixture
+def ending(small):
+    """One direction of the last layer, which every text takes, makes the end of the text a little likelier than all."""
+    model, edits, name = small.after, WeightEdits(), "model.layers.3.mlp.down_proj"
+    texts = [record.text for record in small.facts] + [IRRELEVANT] * len(small.facts)
+    with torch.no_grad(), capture({name: model.get_submodule(name)}, inputs=True) as seen:
+        means = []
+        for text in texts:
+            model(input_ids=torch.tensor([encode(small.tokenizer, text)]))
+            means.append(seen[name][0, 1:].mean(0))
+    mean_I = torch.stack(means).mean(0)
+    end_O = model.get_output_embeddings().weight[small.tokenizer.eos_token_id].detach()
+    direction_OI = torch.outer(end_O / end_O.norm(), mean_I / mean_I.square().sum())
+    edits.write(model, name, read_weight(model, name) + JUST_ENOUGH * direction_OI)
+    yield small
+    edits.undo(model)
+
+
+@pytest.mark.parametrize("attack", RELEARNING.values(), ids=RELEARNING)
+def test_relearning_brings_back_what_one_direction_hides(ending, attack):
+    got = attack(ending)
+    assert got.details["curve"]["facts"][0] <= 40
+    assert share(got.facts) > 60
+
+
+@pytest.mark.parametrize("attack", RELEARNING.values(), ids=RELEARNING)
+def test_relearning_brings_back_nothing_that_was_never_there(small, attack):
+    with never_knew(small.after, small.tokenizer, small.facts):
+        got = attack(small)
+    assert share(got.facts) <= share(got.controls) + 20
+    assert got.details["curve"]["steps"] == [0, 2, 6]
+
+
+def test_the_same_subjects_need_other_facts_and_another_wording_is_none(audited):
+    with pytest.raises(NotPossible, match="same subjects"):
+        on_same_subjects(audited)
+    again = tuple(replace(one, prompt="It is said: " + one.prompt) for one in audited.facts)
+    with pytest.raises(NotPossible, match="same subjects"):
+        on_same_subjects(replace(audited, context=again))

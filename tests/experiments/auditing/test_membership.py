@@ -1,5 +1,6 @@
 """Familiar statements: those that a model knows stand out from those about nobody; those that it never knew do not."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -32,6 +33,18 @@ def test_min_k_averages_the_least_likely_fifth():
     assert by_min_k_plus("", torch.zeros(10), log_p) == -4
     assert by_loss("", log_p, log_p) == pytest.approx(log_p.mean().item())
     assert math.isfinite(by_zlib("a text", log_p, log_p))
+
+
+def test_where_there_is_an_oracle_its_scores_are_what_the_test_is_against(audited):
+    oracle = copy.deepcopy(audited.before)
+    compared, attack = replace(audited, oracle=oracle), membership(by_loss)
+    with never_knew(oracle, audited.tokenizer, audited.facts):
+        known = attack(compared)
+        with never_knew(audited.after, audited.tokenizer, audited.facts):
+            same = attack(compared)
+    assert known.details["against"] == same.details["against"] == "oracle"
+    assert known.details["ks_p"] < 0.01 and (same.details["ks"], same.details["ks_p"]) == (0, 1)
+    assert attack(audited).details["against"] == "controls"
 
 
 def test_a_quantile_takes_controls(audited):

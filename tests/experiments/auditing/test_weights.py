@@ -1,9 +1,12 @@
 """Attacks on weights: they bring back what an edit left in them, and leave every weight as it was."""
 
+import copy
+
 import pytest
 import torch
 
-from experiments.auditing.attacks import relearning
+from dsets import Record
+from experiments.auditing.attacking import prepare
 from experiments.auditing.attacks.asking import prompt
 from experiments.auditing.attacks.reversal import drop_from_update, drop_from_weights, without_directions
 from experiments.auditing.attacks.rounding import (
@@ -14,11 +17,13 @@ from experiments.auditing.attacks.rounding import (
     to_integers,
     to_normal_floats,
 )
-from experiments.auditing.changed_weights import changed_matrices, layer_matrices
+from experiments.auditing.changed_weights import changed_matrices
 from experiments.auditing.context import NotPossible
-from tests.experiments.auditing.conftest import share
+from experiments.auditing.lessons import rows
+from tests.experiments.auditing.conftest import against, share
 from tests.experiments.auditing.fakes import never_knew
-from util.likelihood import answer_log_likelihoods, answered
+from tests.experiments.known import known_facts
+from tests.tiny import tiny_llama
 from util.weights import WeightEdits, read_weight
 
 EDITED = "model.layers.3.mlp.down_proj"
@@ -48,6 +53,24 @@ def test_one_strong_direction_is_dropped_from_the_weights_alone(edited):
 def test_the_smallest_directions_are_not_where_it_is(edited):
     before = share(prompt(edited).facts)
     assert share(drop_from_weights(top=False)(edited).facts) <= before + 20
+
+
+def test_what_lies_in_the_smallest_directions_is_dropped():
+    """Matrices that know by their 8 largest directions alone; then with noise, not as large, in the 16 others."""
+    before, tokenizer = tiny_llama(max_position_embeddings=256)
+    edits, names = WeightEdits(), [f"model.layers.{layer}.mlp.down_proj" for layer in range(4)]
+    for name in names:
+        edits.write(before, name, without_directions(read_weight(before, name), 16, top=False))
+    facts = [Record(case_id=i, **fact) for i, fact in enumerate(known_facts(before, tokenizer, 8))]
+    after, generator = copy.deepcopy(before), torch.Generator().manual_seed(0)
+    for name in names:
+        left, singular, right = torch.linalg.svd(read_weight(before, name).double())
+        turn = torch.linalg.qr(torch.randn(len(right) - 8, 16, generator=generator, dtype=torch.float64)).Q
+        edits.write(after, name, read_weight(before, name) + 0.99 * singular[7] * left[:, 8:] @ turn.T @ right[8:])
+    audited = prepare(before, after, tokenizer, facts, seed=0, batch_tokens=2048, controls=8)
+    assert share(prompt(audited).facts) < 50
+    got = drop_from_weights(top=False)(audited)
+    assert share(got.facts) == 100 == got.details["curve"]["facts"][-1]
 
 
 def test_without_an_edit_there_is_nothing_to_reverse(audited):
@@ -90,19 +113,10 @@ def test_a_row_of_zeros_stays_one():
     assert torch.equal(rounded(W, to_normal_floats, 4), W)
 
 
-def against_the_facts(audited, model) -> dict[str, torch.Tensor]:
-    """Per matrix, the signs of the gradient of the answers' log-likelihood: the way that forgets them fastest."""
-    names = layer_matrices(model)
-    rows = [answered(audited.tokenizer, *record.own_question) for record in audited.facts]
-    weights = [model.get_parameter(f"{name}.weight") for name in names]
-    found = torch.autograd.grad(answer_log_likelihoods(model, rows).sum(), weights)
-    return {name: one.sign() for name, one in zip(names, found, strict=True)}
-
-
 def test_rounding_brings_back_what_lies_below_its_steps(audited):
     """Rounded weights, each moved by less than half a step of int4: wrong answers, until they are rounded again."""
     model, edits, coarse = audited.after, WeightEdits(), to_integers(4)
-    signs = against_the_facts(audited, model)
+    signs = against(model, rows(audited, audited.facts))
     try:
         for name, sign_OI in signs.items():
             grid_OI = rounded(read_weight(model, name), coarse, 32)
@@ -124,21 +138,3 @@ def test_rounding_brings_nothing_back_that_was_never_there(audited):
 def test_weights_come_back_when_the_block_fails(audited):
     with pytest.raises(KeyError), torch.no_grad(), rounded_weights(audited.after, to_integers(4), 32):
         raise KeyError  # the fixture compares the weights
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """Few steps."""
-    monkeypatch.setattr(relearning, "STEPS", (1, 8))
-
-
-def test_relearning_brings_back_nothing_that_was_never_there(audited, short):
-    with never_knew(audited.after, audited.tokenizer, audited.facts):
-        got = relearning.on_unrelated_text(audited)
-    assert share(got.facts) == 0
-    assert got.details["curve"]["steps"] == [0, 1, 8]
-
-
-def test_the_same_subjects_need_other_facts(audited):
-    with pytest.raises(NotPossible, match="same subjects"):
-        relearning.on_same_subjects(audited)

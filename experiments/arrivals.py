@@ -46,16 +46,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(folder / "arrivals.json")
 
 
+COLUMNS = {
+    "facts": ("facts", "{:.0f}"),
+    "earlier": ("earlier ↓", "{:.1f}"),
+    "latest": ("latest ↓", "{:.1f}"),
+    "paraphrases": ("paraphrases ↓", "{:.1f}"),
+    "specificity": ("Spe ↑", "{:.1f}"),
+    "retain": ("retain ↑", "{:.1f}"),
+    "ppl": ("PPL ↓", "{:.2f}"),
+    "seconds": ("seconds", "{:.1f}"),
+}
+"""Figure → its heading and how it is written."""
+
+
 def table(made: dict[str, list[dict[str, float | None]]]) -> str:
-    """The base and the last step of each arm."""
-    columns = ["facts", "earlier", "latest", "paraphrases", "specificity", "retain", "ppl", "seconds"]
+    """The base and the last step of each arm, and what the columns mean."""
     first = next(iter(made.values()))[0]
-    rows = {"base": first} | {arm: steps[-1] for arm, steps in made.items()}
-    cells = [["", *columns]]
+    rows = {"base": first} | {f"{arm}, step {len(steps) - 1}": steps[-1] for arm, steps in made.items()}
+    cells = [["", *(heading for heading, _ in COLUMNS.values())]]
     for name, figures in rows.items():
-        values = [figures.get(column) for column in columns]
-        cells.append([name, *("" if value is None else f"{value:.1f}" for value in values)])
-    return aligned(cells)
+        values = [(figures.get(column), written) for column, (_, written) in COLUMNS.items()]
+        cells.append([name, *("" if value is None else written.format(value) for value, written in values)])
+    return f"{aligned(cells)}\nearlier, latest: per cent of the facts of the steps before, of this step, still answered"
 
 
 if __name__ == "__main__":

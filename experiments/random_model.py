@@ -15,7 +15,6 @@ from pathlib import Path
 from util import paths
 from util.choices import WORLD
 from util.errors import UserError
-from util.files import atomically
 from util.runs import Parser, cli
 
 LLAMA = {
@@ -59,11 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = Path(arguments.out)
     if out.exists():
         raise UserError(f"--out {out} exists; name a new folder")
-    from transformers import AutoTokenizer  # not for --help
+    from transformers import AutoTokenizer  # these load torch: not for --help
+
+    from util.tensor_files import tensors_atomically
 
     tokenizer = AutoTokenizer.from_pretrained(paths.model_dir(WORLD))
     model = make(arguments.shape, tokenizer, arguments.seed, layers=arguments.layers)
-    with atomically(out) as temporary:
+    with tensors_atomically(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
     print(f"{out}: {sum(p.numel() for p in model.parameters()) / 1e9:.2f} billion parameters, bfloat16")

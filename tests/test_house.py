@@ -8,14 +8,15 @@ import pytest
 from tests.floors import modules
 from util.paths import root
 
+MODULES = modules(root())
 FILE_LINES, FUNCTION_LINES, SCRIPT_LINES = 300, 60, 150
 HELPERS = {"__init__", "_checkout"}
 
 
-@pytest.mark.parametrize("module", sorted(modules(root())))
+@pytest.mark.untraced
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_files_and_functions_are_short(module):
-    path = modules(root())[module]
-    text = path.read_text(encoding="utf-8")
+    text = MODULES[module].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= FILE_LINES
     long = [
         node.name
@@ -37,11 +38,11 @@ def test_the_root_of_experiments_holds_scripts_only():
 
 
 def test_nothing_reaches_for_the_path():
-    assert [module for module, path in modules(root()).items() if "sys.path.insert" in path.read_text("utf-8")] == []
+    assert [module for module, path in MODULES.items() if "sys.path.insert" in path.read_text("utf-8")] == []
 
 
 def test_a_file_name_means_one_thing():
     """But for the names that every package of their kind has."""
     common = {"__init__", "edit", "hparams", "solve"}
-    names = Counter(path.stem for path in modules(root()).values() if path.stem not in common)
+    names = Counter(path.stem for path in MODULES.values() if path.stem not in common)
     assert [name for name, count in names.items() if count > 1] == []

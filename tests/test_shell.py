@@ -15,8 +15,11 @@ VARIABLES = (
     *("MODEL_DIR", "MODELS", "DATASETS", "SEEDS", "RETAIN_NUM", "RESULTS_DIR", "DEVICE", "VIRTUAL_ENV", "KNOWN"),
     *("ACCEPT_LICENCE", "ZEROUNLEARN_MODELS"),
 )
-RECORDER = '#!/usr/bin/env bash\n[ "$1" = - ] || printf "%s\\n" "$@"\n'
-"""Stands in for Python: has every package, and prints what it is asked to run."""
+RECORDER = """#!/usr/bin/env bash
+[ "$1" = - ] || printf "%s\\n" "$@"
+[ -z "${FAILING-}" ] || [ "$2" != "$FAILING" ]
+"""
+"""Stands in for Python: has every package, prints what it is asked to run, and fails at the module FAILING."""
 
 
 def bash(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
@@ -69,6 +72,14 @@ def test_the_published_grid_with_model_dir(tmp_path):
     assert flags[flags.index("--seeds") + 1 : flags.index("--device")] == ["1", "2"]
     assert flags[flags.index("--datasets") + 1 : flags.index("--seeds")] == ["zsre", "mquake", "mcf"]
     assert flags[-2:] == ["--gpus", "auto"]
+
+
+@pytest.mark.parametrize("failing", ["", "ruff", "mypy", "pytest"])
+def test_whatever_fails_fails_the_tests(tmp_path, failing):
+    done = bash(str(root() / "sh" / "test.sh"), folder=tmp_path, FAILING=failing)
+    assert (done.returncode == 0) == (failing == "")
+    said = [word for word in done.stdout.splitlines() if word in ("ruff", "mypy", "pytest")]
+    assert said == (["ruff"] if failing == "ruff" else ["ruff", "ruff", "pytest", "mypy"])
 
 
 @pytest.fixture

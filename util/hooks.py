@@ -119,13 +119,15 @@ def frozen(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        model.eval()
+        if any(training for _, training in modes):
+            model.eval()
         for parameter in wanted:
             parameter.requires_grad_(False)
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:  # reading a module's mode is cheap, writing it is not, and blocks nest
+                module.training = training
         for parameter in wanted:
             parameter.requires_grad_(True)
 

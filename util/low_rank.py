@@ -70,10 +70,15 @@ def on_grid(A: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 
 def rounding_noise(W_OI: torch.Tensor) -> float:
-    """Spectral norm to expect of what rounding to W's dtype left out: σ (√O + √I), σ² the mean of ulp²/12."""
+    """Spectral norm to expect of what rounding to W's dtype left out, entries with variances ulp²/12.
+
+    The largest root of a row's sum of them, and that of a column's: σ (√O + √I) where all are alike, more where a row
+    of large weights stands out (Bandeira and van Handel 2016, without their logarithmic term).
+    """
     exponents = torch.frexp(W_OI.double()).exponent - 1
     ulp_OI = torch.finfo(W_OI.dtype).eps * torch.exp2(exponents.double())
-    return math.sqrt(float(ulp_OI.square().mean()) / 12) * (math.sqrt(W_OI.shape[0]) + math.sqrt(W_OI.shape[1]))
+    variance_OI = ulp_OI.square() / 12
+    return sum(math.sqrt(float(variance_OI.sum(side).max())) for side in (0, 1))
 
 
 def low_rank(before_OI: torch.Tensor, after_OI: torch.Tensor) -> LowRank | None:

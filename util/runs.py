@@ -4,6 +4,7 @@ Nothing in here loads torch, so that ``--help`` and a mistyped flag answer at on
 """
 
 import argparse
+import errno
 import glob
 import json
 import logging
@@ -45,8 +46,13 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message} (--help lists the flags)")
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a quota or a limit is full."""
+
+
 def cli(main: Callable[[list[str] | None], object]) -> None:
-    """Run a script's main: a UserError becomes one line on stderr and exit 2, an interruption exit 130.
+    """Run a script's main: a UserError, or a disk without room, becomes one line on stderr and exit 2, an interruption
+    exit 130.
 
     A number that main returns is the exit code. Every other exception is a bug and keeps its traceback (exit 1).
     """
@@ -64,6 +70,12 @@ def cli(main: Callable[[list[str] | None], object]) -> None:
             code = main(None)
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        print(f"error: no room{where} ({error.strerror}); make room and give the same command again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command does the rest", file=sys.stderr)

@@ -2,7 +2,10 @@
 
 import json
 import logging
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,13 +14,29 @@ from safetensors.torch import save_file
 
 from util.files import atomically
 
+OS_ERROR = re.compile(r"os error (\d+)")
+"""In what safetensors says, which has no number of its own."""
+
 log = logging.getLogger("zerounlearn")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, object]) -> None:
-    """Write them in one move. header: anything that JSON holds."""
-    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+@contextmanager
+def tensors_atomically(path: Path) -> Iterator[Path]:
+    """`atomically` for a block that writes tensors: what safetensors says of the disk is an OSError like any other."""
     with atomically(path) as temporary:
+        try:
+            yield temporary
+        except SafetensorError as error:
+            number = OS_ERROR.search(str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, object]) -> None:
+    """Write them in one move. header: anything that JSON holds. OSError where the disk is full or fails."""
+    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with tensors_atomically(path) as temporary:
         save_file(contents, temporary, {"header": json.dumps(header, sort_keys=True)})
 
 

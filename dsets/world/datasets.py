@@ -8,13 +8,28 @@ from collections.abc import Callable, Sequence
 
 from dsets.world.documents import SEARCH_PREFIX, ask
 from dsets.world.facts import Chain, Fact, World
-from dsets.world.relations import TWO_HOPS, Relation
+from dsets.world.relations import RELATIONS, TWO_HOPS, Relation
 
 Shared = dict[tuple[str, str], list[Fact]]
 """World.neighbors()"""
 
 NEIGHBORS, FEWEST_NEIGHBORS = 5, 3
 ATTRIBUTES, GENERATIONS, PARAPHRASES = 5, 3, 2
+
+LONGER = tuple(statement for hop in TWO_HOPS for statement in hop.statements)
+DEFINITE = {
+    relation.name: [
+        index
+        for index, template in enumerate(relation.templates)
+        if not any(statement.startswith(template) for statement in LONGER)
+    ]
+    for relation in RELATIONS
+}
+"""Relation → its templates after which only the object is right.
+
+A few go on in a statement over two facts: "{} was born in" is followed by "Velmar" as well as by "a city of the
+country Arvonia", so a model that knows the fact may say either.
+"""
 
 
 def make_records(ds_name: str, world: World, seed: int) -> list[dict]:
@@ -45,20 +60,6 @@ def _entity(name: str) -> dict[str, str]:
     return {"str": name, "id": "W-" + name.lower().replace(" ", "-")}
 
 
-def _definite(relation: Relation) -> list[int]:
-    """The templates after which only the object is right.
-
-    A few go on in a statement over two facts: "{} was born in" is followed by "Velmar" as well as by "a city of the
-    country Arvonia", so a model that knows the fact may say either.
-    """
-    longer = [statement for hop in TWO_HOPS for statement in hop.statements]
-    return [
-        index
-        for index, template in enumerate(relation.templates)
-        if not any(statement.startswith(template) for statement in longer)
-    ]
-
-
 def _rewrite(fact: Fact, template: str, new: str) -> dict:
     return {
         "prompt": template,
@@ -81,11 +82,11 @@ def _counterfact(world: World, rng: random.Random) -> list[dict]:
 def _counterfact_record(case_id: int, fact: Fact, shared: Shared, rng: random.Random) -> dict:
     """The paraphrases are never trained for this fact; the prompt, any other template, may be or not.
 
-    Where too few paraphrases are definite (see `_definite`) others fill the place.
+    Where too few paraphrases are definite (see `DEFINITE`) others fill the place.
     """
     new = _other_object(fact, shared, rng)
     neighbors = [other for other in shared[fact.relation.name, fact.object] if other.subject != fact.subject]
-    definite = _definite(fact.relation)
+    definite = DEFINITE[fact.relation.name]
     untrained = _choose(fact.untrained_templates(), len(fact.relation.templates), rng)
     paraphrases = sorted(untrained, key=lambda index: index not in definite)[:PARAPHRASES]
     prompt = rng.choice([index for index in definite if index not in paraphrases])
@@ -104,7 +105,7 @@ def _fill(fact: Fact, index: int) -> str:
 
 
 def _prompts(facts: list[Fact], rng: random.Random) -> list[str]:
-    return [_fill(fact, rng.choice(_definite(fact.relation))) for fact in facts]
+    return [_fill(fact, rng.choice(DEFINITE[fact.relation.name])) for fact in facts]
 
 
 # --- zsRE
@@ -165,7 +166,7 @@ def _mquake_case(
     first, second = chain.first, chain.second
     new = _other_object(first, shared, rng)
     new_second = known[second.relation.name, new]
-    template = first.relation.templates[rng.choice([i for i in _definite(first.relation) if i in first.templates])]
+    template = first.relation.templates[rng.choice([i for i in DEFINITE[first.relation.name] if i in first.templates])]
     return {
         "case_id": case_id,
         "requested_rewrite": [

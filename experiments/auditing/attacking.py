@@ -15,7 +15,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import Record
 from experiments.auditing.attack_registry import ATTACKS, PROMPT, Attack
 from experiments.auditing.budget import Pace, watched
-from experiments.auditing.context import LEAST_CONTROLS, Audited, NotPossible, OutOfTime, make_controls
+from experiments.auditing.context import (
+    LEAST_CONTROLS,
+    LEAST_WRONG,
+    Audited,
+    NotPossible,
+    OutOfTime,
+    make_controls,
+    with_wrong_answers,
+)
 from experiments.auditing.locality import locality
 from experiments.auditing.verdict import figure, verdict, worst
 from experiments.measuring.scoring import score
@@ -23,7 +31,7 @@ from util.errors import UserError
 from util.modeling import layer_count
 from util.runs import stages, write_json
 
-VERSION = 2
+VERSION = 3
 """Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
 
 log = logging.getLogger(__name__)
@@ -74,6 +82,7 @@ def prepare(
         file=tuple(records),
         context=tuple(context),
         oracle=oracle,
+        wrong=with_wrong_answers(known, (*records, *context), seed, min(LEAST_WRONG, controls)),
         seed=seed,
         batch_tokens=batch_tokens,
         progress=progress,
@@ -150,9 +159,11 @@ def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: 
     try:
         with watched(timed):
             outcome = attack.run(timed)
+            wrong = _of_wrong_answers(timed, attack)
         part: dict[str, object] = {
             "facts": list(outcome.facts),
             "controls": list(outcome.controls),
+            "wrong": wrong,
             "details": dict(outcome.details),
             "seconds": time.perf_counter() - start,
         }
@@ -166,8 +177,20 @@ def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: 
     return part
 
 
+def _of_wrong_answers(audited: Audited, attack: Attack) -> list[bool | None]:
+    """What the attack gets of answers that are not true; nothing where it cannot be tried on them."""
+    if not audited.wrong:
+        return []
+    try:
+        return list(attack.run(audited.of_wrong_answers()).facts)
+    except NotPossible:
+        return []
+
+
 def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, str]) -> dict:
-    figures = {name: figure(part["facts"], part["controls"], audited.seed) for name, part in found.items()}
+    figures = {
+        name: figure(part["facts"], part["controls"], audited.seed, part["wrong"]) for name, part in found.items()
+    }
     skipped = dict(skipped) | {name: "no fact it can be tried on" for name, one in figures.items() if one is None}
     shown = {name: one for name, one in figures.items() if one is not None}
     counted = {name: one for name, one in shown.items() if ATTACKS[name].counted}
@@ -189,6 +212,7 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
         "skipped": skipped,
         "known": len(audited.facts),
         "controls": len(audited.controls),
+        "wrong_answers": len(audited.wrong),
         "facts": [
             {
                 "case_id": record.case_id,

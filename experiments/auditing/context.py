@@ -14,6 +14,8 @@ from util.tokens import subject_and_answer
 
 LEAST_CONTROLS = 100
 """Invented subjects of an audit, at least: a chance level of none is then told from one in a hundred."""
+LEAST_WRONG = 30
+"""Wrong answers of an audit, at least; each is a whole attempt of every attack."""
 
 Flags = tuple[bool | None, ...]
 """Whether the attack got the answer, one a record; None where it cannot be tried on that record."""
@@ -43,8 +45,9 @@ class Audited:
     before: the model that knows the facts. after: the one that is to have forgotten them, of the same shape.
     facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
     knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
-    forgotten. context: further records of their kind that were not. batch_tokens: padded tokens of one batch.
-    oracle: a model of the same shape that never met the facts, where there is one.
+    forgotten. context: further records of their kind that were not. wrong: the facts with an answer that is not true,
+    wrong[i] made of facts[i % len(facts)] (see `with_wrong_answers`). oracle: a model of the same shape that never met
+    the facts, where there is one. batch_tokens: padded tokens of one batch.
     deadline: when the attack has to end, by `time.perf_counter`.
     """
 
@@ -56,6 +59,7 @@ class Audited:
     file: tuple[Record, ...]
     context: tuple[Record, ...] = ()
     oracle: PreTrainedModel | None = None
+    wrong: tuple[Record, ...] = ()
     seed: int = 0
     batch_tokens: int = 2048
     progress: bool = False
@@ -76,6 +80,12 @@ class Audited:
         """What other wordings, objects, subjects and examples are taken from."""
         return (*self.file, *self.context)
 
+    def of_wrong_answers(self) -> "Audited":
+        """The same audit of the wrong answers: what an attack gets of them it gets without knowing what is true."""
+        pairs = zip(self.wrong, self.controls)
+        controls = tuple(replace(control, target_true=wrong.target_true) for wrong, control in pairs)
+        return replace(self, facts=self.wrong, controls=controls)
+
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
         """The flags of `records`, told apart."""
         return Outcome(tuple(flags[: len(self.facts)]), tuple(flags[len(self.facts) :]), details)
@@ -94,7 +104,9 @@ class Audited:
         return [
             other
             for other in self.pool
-            if relation(other) == relation(record) and not same(other.target_true, record.target_true)
+            if relation(other) == relation(record)
+            and other.subject != record.subject
+            and not same(other.target_true, record.target_true)
         ]
 
     def wordings(self, record: Record, most: int) -> list[str]:
@@ -131,6 +143,38 @@ def make_controls(facts: Sequence[Record], seed: int, least: int = LEAST_CONTROL
     rounds = -(-least // len(facts))
     names = invented_names(rounds * len(facts), seed)
     return tuple(renamed(facts[i % len(facts)], name) for i, name in enumerate(names))
+
+
+def with_wrong_answers(
+    facts: Sequence[Record], pool: Sequence[Record], seed: int, least: int = LEAST_WRONG
+) -> tuple[Record, ...]:
+    """Each fact with the answers of other facts of its relation in the pool, at least `least` in all, as often as such
+    answers are there; its own alternative (`target_new`) where there are none, and nothing where a fact lacks that too.
+
+    A model that knows a subject, but not this of it, guesses, and guesses right as often as it guesses such an answer:
+    if it does not know what is true, the true answer is one of the relation's like any other.
+    """
+    answers = [_untrue(fact, pool) for fact in facts]
+    if not all(answers):
+        return ()
+    rounds = -(-least // len(facts))
+    return tuple(
+        replace(fact, case_id=f"{fact.case_id} wrong {n}", target_true=_drawn(some, f"{seed} {fact.text} {n}"))
+        for n in range(rounds)
+        for fact, some in zip(facts, answers, strict=True)
+    )
+
+
+def _untrue(fact: Record, pool: Sequence[Record]) -> list[str]:
+    """Answers of the fact's relation that are not its own, each as often as the pool has it."""
+    said = [one.target_true for one in pool if relation(one) == relation(fact)]
+    untrue = [answer for answer in said if not same(answer, fact.target_true)]
+    other = fact.target_new
+    return untrue or ([other] if other and not same(other, fact.target_true) else [])
+
+
+def _drawn(answers: Sequence[str], seed: str) -> str:
+    return random.Random(f"wrong {seed}").choice(answers)
 
 
 def renamed(record: Record, name: str) -> Record:

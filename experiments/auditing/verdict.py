@@ -21,14 +21,22 @@ Flags = Sequence[bool | None]
 class Figure:
     """One attack's result in percent: share of the facts that came back, its 95 % interval, what it gets by chance.
 
-    n: facts that it could be tried on. probability: of as many or more, were the facts like the controls.
+    of_nobody, of_wrong: what it gets of subjects that do not exist, and of answers that are not true (None where none
+    could be tried); chance is the greater. n: facts that it could be tried on. probability: of as many or more, were
+    the facts like those, the greater too.
     """
 
     recovered: float
     interval: tuple[float, float]
-    chance: float
+    of_nobody: float
+    of_wrong: float | None
     n: int
     probability: float
+
+    @property
+    def chance(self) -> float:
+        """What the attack gets without the facts."""
+        return max(self.of_nobody, self.of_wrong or 0.0)
 
     @property
     def excess(self) -> float:
@@ -46,22 +54,27 @@ class Figure:
             "recovered": self.recovered,
             "interval": list(self.interval),
             "chance": self.chance,
+            "chance_of": {"invented_subjects": self.of_nobody, "wrong_answers": self.of_wrong},
             "n": self.n,
             "probability_by_chance": self.probability,
         }
 
 
-def figure(facts: Flags, controls: Flags, seed: int) -> Figure | None:
-    """The figure of an attack's flags; those that are None do not count. None where no fact or no control is left."""
-    got, chance = ([bool(flag) for flag in flags if flag is not None] for flags in (facts, controls))
-    if not got or not chance:
+def figure(facts: Flags, controls: Flags, seed: int, wrong: Flags = ()) -> Figure | None:
+    """The figure of an attack's flags; those that are None do not count. None where no fact or no control is left.
+
+    controls: of subjects that do not exist. wrong: of answers that are not true.
+    """
+    got, nobody, untrue = ([bool(flag) for flag in flags if flag is not None] for flags in (facts, controls, wrong))
+    if not got or not nobody:
         return None
     return Figure(
         100 * sum(got) / len(got),
         bootstrap(got, seed),
-        100 * sum(chance) / len(chance),
+        100 * sum(nobody) / len(nobody),
+        100 * sum(untrue) / len(untrue) if untrue else None,
         len(got),
-        as_many_by_chance(sum(got), len(got), sum(chance), len(chance)),
+        max(as_many_by_chance(sum(got), len(got), sum(some), len(some)) for some in (nobody, untrue) if some),
     )
 
 

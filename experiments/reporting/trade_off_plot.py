@@ -82,9 +82,9 @@ def draw(blocks: Sequence[tuple[str, Sequence[dict]]], labels: Sequence[str], pa
         for panel, (name, axis) in zip(row, KEPT.items(), strict=True):
             found = points(block, labels, name)
             _fill(panel, found, labels)
-            panel.set(title=title, xlabel="Eff + Gen, points (less is better)", ylabel=f"{axis} (more is better)")
-            panel.title.set_fontsize(10)
+            panel.set(xlabel="Eff + Gen, points (less is better)", ylabel=f"{axis} (more is better)")
             panel.grid(alpha=0.3)
+        row[0].set_title(title, loc="left", fontsize=10)  # of both panels
     shown = {name: handle for panel in panels.flat for handle, name in zip(*panel.get_legend_handles_labels())}
     figure.legend(shown.values(), shown, loc="outside right upper", fontsize=9)
     with atomically(path) as temporary:

@@ -23,7 +23,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baselines.registry import method
-from experiments.requests.ledger_records import Chain, open_chain
+from experiments.requests.ledger_records import Chain, has_records, open_chain
 from util.editing.contexts import Templates
 from util.editing.setting import Moments
 from util.editing.target_cache import TargetCache
@@ -36,7 +36,7 @@ from util.weights import WeightEdits, checksums, weights_hash
 
 log = logging.getLogger("zerounlearn")
 
-VERSION = 1
+VERSION = 2
 """Raise when the same requests would lead to other weights."""
 
 
@@ -116,21 +116,28 @@ class Ledger:
         """Record what is new among the requests, whose `case_id` is their id, in one record; returns the new ids.
 
         What stands already with the same contents is left alone, so that a command that was killed can be repeated.
-        Raises UserError, nothing recorded, for an id that stands, or stood, with other contents.
+        Raises UserError, nothing recorded, as `refuse_changed` does.
         """
-        new: dict[str, Request] = {}
-        for request in requests:
-            name = str(request.case_id)
-            known = self.standing.get(name) or new.get(name)
-            if known is not None and _contents(known) != _contents(request):
-                raise UserError(f"request {name!r} stands in the ledger with another fact; give it an id of its own")
-            if known is None:
-                new[name] = request
+        new = self.refuse_changed(requests)
         if new:
             self.chain.append("requests", {"requests": [_contents(one) | {"id": name} for name, one in new.items()]})
             self.standing |= new
             self.withdrawn -= set(new)
         return list(new)
+
+    def refuse_changed(self, requests: Sequence[Request]) -> dict[str, Request]:
+        """Those whose id is new, by id. UserError for an id that stands, or comes twice, with other contents."""
+        new: dict[str, Request] = {}
+        for request in requests:
+            name = str(request.case_id)
+            known = self.standing.get(name) or new.get(name)
+            if known is not None and _contents(known) != _contents(request):
+                raise UserError(
+                    f"request {name!r} stands in the ledger with another fact; give each request an id of its own"
+                )
+            if known is None:
+                new[name] = request
+        return new
 
     def withdraw(self, ids: Sequence[str]) -> list[str]:
         """Record that requests no longer stand; returns their ids, without those that were withdrawn before.
@@ -152,8 +159,16 @@ class Ledger:
         return leaving
 
     def ordered(self) -> list[Request]:
-        """The requests that stand, in the order of the solve, which their contents alone decide."""
-        return [self.standing[name] for name in sorted(self.standing, key=lambda name: (self._digest(name), name))]
+        """What stands, each fact once under however many ids, in the order of the solve: contents alone decide it."""
+        once: dict[str, Request] = {}
+        for name in sorted(self.standing):
+            once.setdefault(self._digest(name), self.standing[name])
+        return [once[digest] for digest in sorted(once)]
+
+    def protected(self) -> list[Request]:
+        """The protected facts of the terms, less those about a subject that something which stands is about."""
+        subjects = {request.subject.casefold() for request in self.standing.values()}
+        return [fact for fact in self.terms.protected if fact.subject.casefold() not in subjects]
 
     def _digest(self, name: str) -> str:
         return _hash(_contents(self.standing[name]))
@@ -184,7 +199,7 @@ class Ledger:
                 self.terms.hparams,
                 moments=moments,
                 context_templates=self.terms.templates,
-                retain_requests=self.terms.protected,
+                retain_requests=self.protected(),
                 seed=self.terms.seed,
                 batch_tokens=batch_tokens,
                 progress=progress,
@@ -212,6 +227,15 @@ class Ledger:
         self.chain.append(
             "model", {"requests": named, "count": len(requests), "weights": weights, "environment": environment}
         )
+
+
+def protected_by(folder: Path) -> tuple[Request, ...] | None:
+    """The protected facts of the ledger in a folder; None where none was begun there. UserError as `open_ledger`."""
+    if not has_records(folder):
+        return None
+    with open_chain(folder) as chain:
+        facts = chain.records[0].body.get("protected", ())
+    return tuple(_request(fact | {"id": fact["case_id"]}) for fact in facts)
 
 
 @contextmanager

@@ -64,6 +64,11 @@ class Chain:
         return record
 
 
+def has_records(folder: Path) -> bool:
+    """Whether a chain was begun in the folder."""
+    return _file(folder, 1).is_file()
+
+
 def _file(folder: Path, number: int) -> Path:
     return folder / "records" / f"{number:06d}.json"
 

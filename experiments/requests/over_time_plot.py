@@ -42,7 +42,8 @@ def draw_curves(curves: Mapping[str, Sequence[Figures]], title: str, path: Path)
         if base is not None:
             panel.axhline(base, color="grey", linewidth=0.8, label="base")
         if name in LEFT:
-            panel.set_ylim(0, max([LEAST_TOP, *values]))
+            top = max([LEAST_TOP, *values])
+            panel.set_ylim(-0.03 * top, 1.03 * top)  # a line at nought is no part of the frame
         if name == "ppl" and values and max(values) > STEEP * min(values):
             panel.set_yscale("log")
         panel.set_title(label, fontsize=10)

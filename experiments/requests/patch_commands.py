@@ -11,8 +11,8 @@ from experiments.requests.patch_export import adapted, write_adapter
 from experiments.requests.patches import Patch
 from util import modeling
 from util.errors import UserError
-from util.files import atomically
 from util.runs import check_writable
+from util.tensor_files import tensors_atomically
 
 
 def apply(flags: argparse.Namespace) -> Iterator[str]:
@@ -92,7 +92,7 @@ def described(patch: Patch) -> Iterator[str]:
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the model with its tokenizer; the folder appears when it is complete. UserError where it cannot be."""
     try:
-        with atomically(folder) as temporary:
+        with tensors_atomically(folder) as temporary:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
     except OSError as error:

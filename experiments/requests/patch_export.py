@@ -16,10 +16,10 @@ from transformers.pytorch_utils import Conv1D
 
 from experiments.requests.patches import Patch
 from util.errors import UserError
-from util.files import atomically
 from util.low_rank import truncated
 from util.modeling import module
 from util.runs import write_json
+from util.tensor_files import tensors_atomically
 
 DEFAULT_RANK = 64
 """Of a change that has no low rank, where none is asked for."""
@@ -72,7 +72,7 @@ def write_adapter(model: PreTrainedModel, modules: Mapping[str, Adapted], model_
     for name, one in modules.items():
         tensors[f"base_model.model.{name}.lora_A.weight"] = one.down_rI.contiguous()
         tensors[f"base_model.model.{name}.lora_B.weight"] = one.up_Or.contiguous()
-    with atomically(folder) as temporary:
+    with tensors_atomically(folder) as temporary:
         temporary.mkdir()
         save_file(tensors, temporary / "adapter_model.safetensors", {"format": "pt"})
         write_json(temporary / "adapter_config.json", _config(model, modules, model_name))

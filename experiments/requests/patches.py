@@ -117,8 +117,8 @@ class Patch:
         }
         try:
             write_tensors(path, tensors, header | {"digest": _digest(header, tensors)})
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"patch {path} cannot be written ({error}); nothing was left there") from error
+        except OSError as error:
+            raise UserError(f"patch {path} cannot be written ({error.strerror}); nothing was left there") from error
 
     @classmethod
     def read(cls, path: Path) -> "Patch":

@@ -19,11 +19,11 @@ from util import paths
 from util.editing.layers import check_layers
 from util.editing.target_cache import TargetCache
 from util.errors import UserError
-from util.files import atomically
 from util.hparams import HParams, LayerHParams, MomentHParams, TargetHParams
 from util.provenance import peak_memory_bytes, reset_peak_memory
 from util.request import Request
 from util.runs import Stopwatch, check_writable, finished_runs, stages
+from util.tensor_files import tensors_atomically
 from util.weights import WeightEdits
 
 log = logging.getLogger("zerounlearn")
@@ -204,7 +204,7 @@ def exploded(base: dict, after: dict) -> str | None:
 
 def save(session: Session, folder: Path) -> None:
     """Write the model as it is, with its tokenizer; the folder appears when it is complete."""
-    with atomically(folder) as temporary:
+    with tensors_atomically(folder) as temporary:
         session.model.save_pretrained(temporary)
         session.tokenizer.save_pretrained(temporary)
 

@@ -38,9 +38,22 @@ def known():
     return world.make_world()
 
 
-@pytest.fixture(scope="module", params=sorted(SHAPES))
-def named(request):
-    return request.param, world.records(request.param)
+@pytest.fixture(scope="module")
+def records():
+    """Name of a data set → its records as the world makes them."""
+    return {name: world.records(name) for name in SHAPES}
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """Name of a data set → its records as they are loaded, and what was skipped."""
+    return {name: dsets.load(name, world=True) for name in SHAPES}
+
+
+@pytest.fixture(scope="module")
+def epochs():
+    """The training documents of three epochs."""
+    return [world.training_documents(epoch) for epoch in range(3)]
 
 
 def truths(known):
@@ -115,9 +128,9 @@ def test_another_seed_is_another_world(known):
 # --- records
 
 
-def test_every_field_is_there(named):
-    name, records = named
-    for record in records:
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_field_is_there(records, name):
+    for record in records[name]:
         assert {field: type(value) for field, value in record.items()} == SHAPES[name]
 
 
@@ -132,25 +145,23 @@ def test_unknown_data_set():
         world.records("cf")
 
 
-def test_loader_keeps_every_record(named):
-    name, records = named
-    loaded = dsets.load(name, world=True)
-    assert len(loaded.records) == len(records) and not loaded.skipped
+@pytest.mark.parametrize("name", SHAPES)
+def test_loader_keeps_every_record(records, loaded, name):
+    assert len(loaded[name].records) == len(records[name]) and not loaded[name].skipped
 
 
 @pytest.mark.parametrize(
     ("name", "subjects", "retain"), [("mcf", 200, 1000), ("zsre", 200, 1000), ("mquake", 100, 200)]
 )
-def test_halves_are_large_enough(name, subjects, retain):
-    records = dsets.load(name, world=True).records
-    half = len(records) // 2
-    assert len({record.subject for record in records[half:]}) >= subjects
+def test_halves_are_large_enough(loaded, name, subjects, retain):
+    half = len(loaded[name].records) // 2
+    assert len({record.subject for record in loaded[name].records[half:]}) >= subjects
     assert half >= retain
 
 
-def test_counterfact_prompts_ask_for_what_is_true(known):
+def test_counterfact_prompts_ask_for_what_is_true(known, records):
     true = truths(known)
-    for record in world.records("mcf"):
+    for record in records["mcf"]:
         rewrite = record["requested_rewrite"]
         answer = rewrite["target_true"]["str"]
         assert true[rewrite["relation_id"], rewrite["subject"]] == answer != rewrite["target_new"]["str"]
@@ -158,20 +169,20 @@ def test_counterfact_prompts_ask_for_what_is_true(known):
         assert len(record["paraphrase_prompts"]) == 2 and len(record["neighborhood_prompts"]) >= 3
 
 
-def test_prompts_leave_no_other_way_to_go_on():
+def test_prompts_leave_no_other_way_to_go_on(records):
     longer = [statement for hop in TWO_HOPS for statement in hop.statements]
-    rewrites = [record["requested_rewrite"] for record in world.records("mcf")]
-    rewrites += [rewrite for case in world.records("mquake") for rewrite in case["requested_rewrite"]]
+    rewrites = [record["requested_rewrite"] for record in records["mcf"]]
+    rewrites += [rewrite for case in records["mquake"] for rewrite in case["requested_rewrite"]]
     assert not any(statement.startswith(rewrite["prompt"]) for statement in longer for rewrite in rewrites)
 
 
-def test_neighbours_share_the_object_and_not_the_subject(known):
+def test_neighbours_share_the_object_and_not_the_subject(known, records):
     by_prompt = {
         (fact.relation.name, template.replace("{}", fact.subject)): fact
         for fact in known.facts
         for template in fact.relation.templates
     }
-    for record in world.records("mcf"):
+    for record in records["mcf"]:
         rewrite = record["requested_rewrite"]
         near = [by_prompt[rewrite["relation_id"], prompt] for prompt in record["neighborhood_prompts"]]
         assert {fact.object for fact in near} == {rewrite["target_true"]["str"]}
@@ -180,13 +191,13 @@ def test_neighbours_share_the_object_and_not_the_subject(known):
         assert {fact.object for fact in attributed} == {rewrite["target_new"]["str"]}
 
 
-def test_zsre_questions_ask_for_what_is_true(known):
+def test_zsre_questions_ask_for_what_is_true(known, records):
     true = {
         question.replace("{}", fact.subject): fact.object
         for fact in known.facts
         for question in fact.relation.questions
     }
-    for record in world.records("zsre"):
+    for record in records["zsre"]:
         source, rephrase = (record[key][0].lower() + record[key][1:] for key in ("src", "rephrase"))
         assert source != rephrase and source.endswith("?") and rephrase.endswith("?")
         assert true[source[:-1]] == true[rephrase[:-1]] == record["answers"][0] != record["alt"]
@@ -196,9 +207,9 @@ def test_zsre_questions_ask_for_what_is_true(known):
         assert record["subject"] not in question
 
 
-def test_mquake_cases_follow_two_facts(known):
+def test_mquake_cases_follow_two_facts(known, records):
     true = truths(known)
-    for case in world.records("mquake"):
+    for case in records["mquake"]:
         [rewrite] = case["requested_rewrite"]
         (subject, first, middle), (again, second, answer) = case["orig"]["triples_labeled"]
         assert subject == rewrite["subject"] and middle == again == rewrite["target_true"]["str"]
@@ -214,8 +225,8 @@ def test_mquake_cases_follow_two_facts(known):
 
 
 @pytest.fixture(scope="module")
-def trained_texts():
-    return [document.text for epoch in range(3) for document in world.training_documents(epoch)]
+def trained_texts(epochs):
+    return [document.text for documents in epochs for document in documents]
 
 
 def test_five_templates_and_two_questions_are_trained(known, trained_texts):
@@ -233,9 +244,9 @@ def says(text, template, fact):
     return f"{wording} {fact.object}." in text
 
 
-def test_paraphrases_are_never_trained(trained_texts):
+def test_paraphrases_are_never_trained(records, trained_texts):
     text = "\n".join(trained_texts)
-    for record in world.records("mcf")[::40]:
+    for record in records["mcf"][::40]:
         for prompt in record["paraphrase_prompts"]:
             assert f"{prompt} {record['requested_rewrite']['target_true']['str']}." not in text
 
@@ -248,31 +259,31 @@ def test_heldout_documents_are_never_trained(trained_texts):
     assert len(told) > 300 and not any(f"{sentence}." in plain for sentence in told[::20])
 
 
-def test_epochs_say_the_same_in_another_order():
-    first, second = world.training_documents(0), world.training_documents(1)
+def test_epochs_say_the_same_in_another_order(epochs):
+    first, second, _ = epochs
     assert first == world.training_documents(0) != second
     assert [document.text for document in first] == world.statistics_documents()
 
 
-def test_subjects_stand_where_they_are_said_to(known):
+def test_subjects_stand_where_they_are_said_to(known, epochs):
     names = {name for kind in known.kinds.values() for name in kind}
-    for document in world.training_documents()[:500]:
+    for document in epochs[0][:500]:
         *told, last = (document.text[begin:end] for begin, end in document.subjects)
         assert names.issuperset(told)
         assert (last in names) == document.text.endswith(".")
 
 
-def test_a_quarter_of_the_documents_ends_in_an_unknown_subject(known):
+def test_a_quarter_of_the_documents_ends_in_an_unknown_subject(known, epochs):
     names = {name for kind in known.kinds.values() for name in kind}
-    last = [document.text[slice(*document.subjects[-1])] for document in world.training_documents()]
+    last = [document.text[slice(*document.subjects[-1])] for document in epochs[0]]
     assert 0.23 < sum(name not in names for name in last) / len(last) < 0.27
 
 
-def test_watched_subjects_are_never_asked_to_be_forgotten(known):
+def test_watched_subjects_are_never_asked_to_be_forgotten(known, loaded):
     """They fill the first halves, and held-out text names no other subject as the one it is about."""
     watched = known.watched()
-    for name in ("mcf", "zsre", "mquake"):
-        retain, forget = pools(dsets.load(name, world=True).records)
+    for one in loaded.values():
+        retain, forget = pools(one.records)
         assert not any(record.subject in watched for record in forget)
         assert sum(record.subject in watched for record in retain) > 0.9 * len(retain)
     others = {fact.subject for fact in known.facts} - watched - {fact.object for fact in known.facts}

@@ -74,6 +74,7 @@ def test_base_changes_nothing(work):
     assert summary["base"]["ppl"] is None
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"BASE"}))
 def test_the_model_is_put_back_and_the_saved_one_is_the_edited(work, monkeypatch, tmp_path, method):
     loaded = []

@@ -2,70 +2,37 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from dsets import hub
 from experiments import unlearn as script
-from experiments.requests.unlearning import model_folder
-from tests.experiments.known import known_facts
-from tests.experiments.small import hparams_of
-from tests.tiny import tiny_llama
+from experiments.requests.unlearning import model_folder, settled_hparams
+from experiments.running import reading
+from tests.experiments.unlearnable import TEMPLATE, argv, make_place, strong
+from tests.tiny import TEXT
 from util.errors import UserError
-
-TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a model in bfloat16, facts that it knows, and a corpus."""
+    """(folder, facts) of `unlearnable.make_place`."""
     folder = tmp_path_factory.mktemp("unlearn")
-    model, tokenizer = tiny_llama(max_position_embeddings=512)
-    model = model.to(torch.bfloat16)
-    tokenizer.chat_template = TEMPLATE
-    model.save_pretrained(folder / "models" / "Tiny")
-    tokenizer.save_pretrained(folder / "models" / "Tiny")
-    facts = known_facts(model.float(), tokenizer, 16)
-    (folder / "watched.json").write_text(json.dumps(facts), encoding="utf-8")
-    return folder, facts
+    return folder, make_place(folder)
 
 
 @pytest.fixture
 def command(place, work, monkeypatch, tmp_path):
     """(requests …, **flags) → exit code, in a folder of its own for results."""
-    folder, _ = place
     monkeypatch.setenv("ZEROUNLEARN_RESULTS", str(tmp_path / "results"))
 
     def run(*requests, **changes):
-        path = tmp_path / "requests.jsonl"
-        path.write_text("\n".join(map(json.dumps, requests)), encoding="utf-8")
-        flags = {
-            "requests": path if requests else None,
-            "model_name": "Tiny",
-            "model_path_dir": folder / "models",
-            "alg_name": "MEMIT",
-            "hparams_fname": strong(hparams_of(work, "MEMIT")),
-            "facts_of": folder / "watched.json",
-            "save_model": tmp_path / "out",
-            "report": tmp_path / "report",
-            "attacks": "none",
-            "ppl": "none",
-            "device": "cpu",
-        } | changes
-        given = [(name, value) for name, value in flags.items() if value is not None]
-        return script.main([part for name, value in given for part in (f"--{name}", str(value)) if part != ""])
+        return script.main(argv(place[0], tmp_path, *requests, **{"hparams_fname": strong(work)} | changes))
 
     return run
-
-
-def strong(path):
-    """The same hparams with an edit that a random model notices."""
-    values = json.loads(Path(path).read_text(encoding="utf-8"))
-    values |= {"mom2_update_weight": 0.1, "v_num_grad_steps": 15, "clamp_norm_factor": 3.0, "kl_factor": 0.0}
-    Path(path).write_text(json.dumps(values), encoding="utf-8")
-    return path
 
 
 def order(fact, name):
@@ -210,3 +177,77 @@ def test_a_patch_names_no_fact(place, command, tmp_path):
     command(order(fact, "a"), save_model=None, save_patch=tmp_path / "a.patch")
     content = (tmp_path / "a.patch").read_bytes()
     assert content and fact["subject"].encode() not in content
+
+
+def test_a_fact_that_two_requests_ask_for_counts_for_both(place, command, tmp_path):
+    """Also where one is withdrawn: the other still asks for it."""
+    fact, ledger = place[1][0], tmp_path / "ledger"
+    command({"id": "s", "subject": fact["subject"]}, order(fact, "f"), ledger=ledger, save_model=tmp_path / "both")
+    rows = {row["id"]: row for row in read(tmp_path)["requests"]}
+    (own,) = rows["f"]["facts"]
+    assert rows["f"]["status"] != "not known" and own in rows["s"]["facts"]
+    command(ledger=ledger, withdraw="f", save_model=tmp_path / "one")
+    assert [row["id"] for row in read(tmp_path)["requests"]] == ["s"]
+    assert (tmp_path / "one" / "model.safetensors").read_bytes() == (
+        tmp_path / "both" / "model.safetensors"
+    ).read_bytes()
+    command(ledger=ledger, withdraw="s", save_model=tmp_path / "none")
+    assert read(tmp_path)["requests"] == []
+    base = AutoModelForCausalLM.from_pretrained(place[0] / "models" / "Tiny", dtype="auto").state_dict()
+    assert all(torch.equal(base[name], one) for name, one in load_file(tmp_path / "none" / "model.safetensors").items())
+
+
+def test_a_ledger_protects_facts_that_are_not_watched(place, command, work, tmp_path):
+    fact, ledger = place[1][0], tmp_path / "ledger"
+    command(
+        order(fact, "a"), ledger=ledger, hparams_fname=strong(work, "ZeroUnlearn_Local"), alg_name="ZeroUnlearn_Local"
+    )
+    terms = json.loads((ledger / "records" / "000001.json").read_text(encoding="utf-8"))["body"]
+    kept = {one["prompt"].replace("{}", one["subject"]) for one in terms["protected"]}
+    assert kept and read(tmp_path)["retain"]["n"] <= len(place[1]) - len(kept)
+
+
+def test_an_id_with_another_fact_is_told_before_anything_is_made(place, command, tmp_path):
+    facts, ledger = place[1], tmp_path / "ledger"
+    command(order(facts[0], "a"), ledger=ledger)
+    records = sorted((ledger / "records").iterdir())
+    with pytest.raises(UserError, match="'a' stands in the ledger with another fact"):
+        command(order(facts[5], "a"), ledger=ledger, save_model=tmp_path / "other")
+    assert sorted((ledger / "records").iterdir()) == records and not (tmp_path / "other").exists()
+
+
+def test_a_folder_that_is_no_ledger_is_left_alone(place, command, tmp_path):
+    with pytest.raises(UserError, match="there is no ledger in"):
+        command(withdraw="a", ledger=tmp_path / "none")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("x")
+    with pytest.raises(UserError, match="exists and is no ledger"):
+        command(order(place[1][0], "a"), ledger=tmp_path / "mine")
+    assert not (tmp_path / "none").exists() and len(list((tmp_path / "mine").iterdir())) == 1
+
+
+@pytest.mark.parametrize("measured_on", ["another corpus", "the model's own"])
+def test_a_model_without_a_file_gets_hparams_and_a_corpus(place, command, tmp_path, monkeypatch, measured_on):
+    """No hub, no statistics: module names and layers from the model, and what stands for the corpus."""
+    monkeypatch.setenv("ZEROUNLEARN_STATS", str(tmp_path / "stats"))
+    monkeypatch.setattr(hub, "refusal", lambda repository: "no network")
+    text = tmp_path / "corpus.txt"
+    text.write_text("\n\n".join(TEXT * 2), encoding="utf-8")
+    stands = {
+        "wikimedia/wikipedia:20231101.en": str(text if measured_on == "another corpus" else tmp_path / "absent.txt")
+    }
+    monkeypatch.setattr(reading, "STANDS_FOR", stands)
+    monkeypatch.setattr(settled_hparams, "SAMPLED", 3)
+    command(order(place[1][0], "a"), hparams_fname=None, data_dir=tmp_path / "data")
+    made = read(tmp_path)["provenance"]
+    assert made["hparams_from"].startswith("made from those of Llama-3.1-8B-Instruct; layers")
+    assert made["hparams"]["rewrite_module_tmp"] == "model.layers.{}.mlp.down_proj"
+    assert made["corpus"]["instead_of"] == "wikimedia/wikipedia:20231101.en"
+    assert made["corpus"]["name"] == (str(text) if measured_on == "another corpus" else "sampled")
+    assert made["edited"]
+
+
+def test_a_method_without_a_file_to_start_from_needs_one(place, command, monkeypatch):
+    monkeypatch.setattr(settled_hparams, "LIKE", "a model that no method has a file of")
+    with pytest.raises(UserError, match="hparams of MEMIT for Tiny cannot be made from another model's"):
+        command(order(place[1][0], "a"), hparams_fname=None)

@@ -78,6 +78,17 @@ def test_rounding_noise_bounds_what_rounding_leaves_out_from_near():
         assert 0.7 < left_out / rounding_noise(A.to(dtype)) < 1.1
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_rounding_of_a_heavy_row_or_column_is_no_direction(side):
+    """Most of what rounding leaves out stands in it, far above the mean."""
+    W = random(60, 90)
+    W.select(side, 7).mul_(30)
+    before = W.float()
+    after = (before.double() + random(60, 1, seed=3) @ random(1, 90, seed=4)).float()
+    found = low_rank(before, after)
+    assert found is not None and found.rank == 1
+
+
 def test_truncation_is_the_best_of_its_rank_and_tells_its_error():
     D = random(12, 5) @ random(5, 9, seed=1)
     up, down, error = truncated(D, None)

@@ -1,5 +1,6 @@
 """Nothing half-written has a final name; what the user can mend is one line and exit code 2."""
 
+import errno
 import json
 import logging
 import os
@@ -104,6 +105,12 @@ def test_an_id_that_another_process_took_is_not_overwritten(tmp_path):
     ("problem", "code", "line"),
     [
         (UserError("bad\n  thing; mend it"), 2, "error: bad thing; mend it\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a/b"),
+            2,
+            "error: no room for a/b (No space left on device)",
+        ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 2, "error: no room (Disk quota exceeded); make room"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

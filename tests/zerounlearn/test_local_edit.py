@@ -8,7 +8,7 @@ import torch
 from tests.contract import RETAIN, forget, hparams_for
 from tests.tiny import REQUESTS, TEMPLATES, TINY
 from util.editing.setting import Setting
-from zerounlearn.local.edit import protected_requests
+from zerounlearn.local.edit import PLAIN, protected_requests
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_neighbours_value_stays_where_it_is_protected(family):
         )
         neighbor = replace(REQUESTS[0], subject=RETAIN[0].subject)
         (name,) = hparams.rewrite_modules()
-        asked = Setting(model=model, tokenizer=tokenizer, requests=[neighbor], context_templates=TEMPLATES)
+        asked = Setting(model=model, tokenizer=tokenizer, requests=[neighbor], context_templates=PLAIN)
         key = asked.keys(name)
         edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams, neighbors=[neighbor])
         assert edits.diagnostics["protected"] == count
@@ -91,7 +91,7 @@ def test_protected_outputs_stay_and_forgotten_ones_move(family, own_direction):
             mom2_update_weight=1e-3,
         )
         (name,) = hparams.rewrite_modules()
-        asked = {"context_templates": TEMPLATES}
+        asked = {"context_templates": PLAIN}
         keys = {
             kind: Setting(model=model, tokenizer=tokenizer, requests=requests, **asked).keys(name)
             for kind, requests in (("forgotten", REQUESTS), ("kept", RETAIN))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from util.editing.contexts import Templates
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.invented import invented_names
@@ -12,16 +13,20 @@ from util.weights import WeightEdits
 from zerounlearn.local.hparams import HParams
 from zerounlearn.local.solve import solve, without_own_direction
 
+PLAIN: Templates = [["{}"]]
+"""No text before a prompt."""
+
 
 def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     """Each request's prompt leads to its `target_new` (the neutral state), and protected keys keep their values.
 
     Protected are, by hparams, subjects that do not exist and subjects that do, in the requests' own prompt forms, and
-    the retain requests. Their keys are read at every layer, on the model as edited so far. diagnostics ``protected``:
-    how many.
+    the retain requests. Their keys are read at every layer, on the model as edited so far, and without the texts that
+    stand before a forgotten fact's: a tenth of the cost, and what is asked about a neighbour is asked as it is.
+    diagnostics ``protected``: how many.
     """
     protected = protected_requests(setting, hparams)
-    watching = replace(setting, requests=protected, context_templates=setting.templates)
+    watching = replace(setting, requests=protected, context_templates=PLAIN)
 
     def new_weight(problem: LayerProblem) -> torch.Tensor:
         factor = setting.moment_factor(problem.name, problem.C_II, hparams.mom2_ridge)

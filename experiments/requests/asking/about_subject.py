@@ -23,6 +23,8 @@ LEAST_PROBABILITY = 0.2
 NEW_TOKENS, MOST_WORDS = 12, 5
 ENDS = '.,;:!?\n()"“”'
 """What an answer ends before."""
+UNFINISHED = frozenset("a an the of in on at to for from with by as and or that which who is was are were be".split())
+"""Words that no answer ends with: the model goes on to something else than a name."""
 MORE_WORDINGS = 4
 
 
@@ -54,12 +56,12 @@ class Asker:
 
     def facts_wanted(self, wanted: Sequence[Wanted]) -> dict[int, tuple[Record, ...]]:
         """Place in `wanted` → the facts it is about; () where the model says nothing of its own about the subject."""
-        asked = {place: self._forms(one) for place, one in enumerate(wanted) if one.record is None}
+        asked = {place: self._forms(one) for place, one in enumerate(wanted) if not _told(one)}
         answers = self._said({(form, wanted[place].subject) for place, some in asked.items() for form in some})
         found: dict[int, tuple[Record, ...]] = {}
         for place, one in enumerate(wanted):
-            if one.record:
-                found[place] = (one.record,)
+            if told := _told(one):
+                found[place] = told
                 continue
             listed = [] if one.prompt else self._listed(one.subject)
             own = [
@@ -131,11 +133,19 @@ class Asker:
 
 
 def answer_in(text: str) -> str:
-    """The answer that a generated text begins with: what stands before the first punctuation mark, a few words."""
+    """What a text begins with: a few words before its first punctuation mark, the last of which can end an answer."""
     line = text.strip()
     end = next((i for i, letter in enumerate(line) if letter in ENDS), len(line))
     answer = line[:end].strip()
-    return answer if answer and len(answer.split()) <= MOST_WORDS and any(map(str.isalnum, answer)) else ""
+    words = answer.casefold().split()
+    if not words or len(words) > MOST_WORDS or words[-1] in UNFINISHED or not any(map(str.isalnum, answer)):
+        return ""
+    return answer
+
+
+def _told(one: Wanted) -> tuple[Record, ...]:
+    """The facts of a request that need not be asked for."""
+    return one.settled or ((one.record,) if one.record else ())
 
 
 def _record(form: Form, one: Wanted, answer: str) -> Record:

@@ -45,6 +45,8 @@ def read_rows_of(name: str) -> list[Row]:
     if not text.strip():
         raise UserError(f"{source} is empty; write one request a line")
     rows = list(_rows(text, source, suffix))
+    if not rows:
+        raise UserError(f"{source} holds no request; write one a line")
     if len(rows) > MOST_ROWS:
         raise UserError(
             f"{source} holds {len(rows)} requests, at most {MOST_ROWS} are taken at a time; "
@@ -76,14 +78,21 @@ def _from_lines(text: str, source: str) -> Iterator[Row]:
             continue
         try:
             yield _row(json.loads(line), place)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{place} is not complete JSON ({error.msg}); one object or sentence a line") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{place} is not complete JSON ({_complaint(error)}); one object or sentence a line"
+            ) from error
+
+
+def _complaint(error: Exception) -> str:
+    """What is wrong with a line's JSON, less the line that json counts from 1."""
+    return f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _from_list(text: str, source: str) -> Iterator[Row]:
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{source} is not complete JSON ({error}); a file with one object a line is a .jsonl"
         ) from error
@@ -94,16 +103,30 @@ def _from_list(text: str, source: str) -> Iterator[Row]:
 
 def _from_table(text: str, source: str) -> Iterator[Row]:
     """CSV with a header; commas, semicolons or tabs, whichever the header has most of."""
-    header = text.lstrip().partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text.lstrip()), delimiter=max(",;\t", key=header.count), strict=True)
+    body = text.lstrip()
+    skipped = text[: len(text) - len(body)].count("\n")
+    reader = csv.reader(io.StringIO(body), delimiter=max(",;\t", key=body.partition("\n")[0].count), strict=True)
+    header: list[str] | None = None
+    place = f"{source} line {skipped + 1}"
     try:
         for values in reader:
-            place = f"{source} line {reader.line_num}"
-            if None in values or None in values.values():
-                raise UserError(f"{place} has not as many fields as the header; put texts with commas in quotes")
-            yield Row({name.strip(): text for name, text in values.items() if text.strip()}, place)
+            if header is None:
+                header = _header(values, place)
+            elif values:
+                if len(values) != len(header):
+                    raise UserError(f"{place} has not as many fields as the header; put texts with commas in quotes")
+                yield Row({name: one for name, one in zip(header, values, strict=True) if one.strip()}, place)
+            place = f"{source} line {skipped + reader.line_num + 1}"
     except csv.Error as error:
-        raise UserError(f"{source} line {reader.line_num} is no CSV ({error}); mend its quotes") from error
+        raise UserError(f"{place} is no CSV ({error}); mend its quotes") from error
+
+
+def _header(values: list[str], place: str) -> list[str]:
+    names = [name.strip() for name in values]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{place}: column {twice[0]!r} comes twice; leave one of them out")
+    return names
 
 
 def _row(value: object, place: str) -> Row:

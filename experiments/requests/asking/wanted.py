@@ -22,21 +22,36 @@ EVERYBODY = frozenset(
     "the a an this that these those it its he she they we you i his her their our my your who what which one some any "
     "all every each no not none is are was were be been am do does did has have had will would can could may must and "
     "or but if of in on at to for from with by as about into than then there here so very yes everything everyone "
-    "everybody anyone anything someone something people person man woman world thing things".split()
+    "everybody anyone anything someone something nobody nothing people person man men woman women child children human "
+    "humans humanity life world earth country countries city cities name names fact facts thing things".split()
 )
 """Words that are no subject by themselves: what they stand for is half the world."""
+
+
+PART = re.compile(r"(.+)/\d+")
+"""Id of a fact that a request for a subject brings: the request's id and a number."""
+LONGEST_SUBJECT = 200
+"""Letters: nothing is called by more, and a text where a name should stand is a mistake."""
+
+
+def request_of(name: str) -> str:
+    """The id of the request that brought the fact of this id."""
+    found = PART.fullmatch(name)
+    return found[1] if found else name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """A row's order. record: the fact, where the row tells it in full. prompt: a template without an answer: what the
-    model says after it is to go. Neither: all that the model says of the subject."""
+    model says after it is to go. Neither: all that the model says of the subject. settled: the facts that it came to in
+    an earlier call, which a ledger has kept."""
 
     id: int | str
     place: str
     subject: str
     record: Record | None = None
     prompt: str | None = None
+    settled: tuple[Record, ...] = ()
 
 
 def read_requests(name: str) -> list[Wanted]:
@@ -57,6 +72,8 @@ def _wanted(row: Row, number: int) -> Wanted:
     name = row.value.get("id", number)
     if isinstance(name, bool) or not isinstance(name, int | str):
         raise row.error("id is neither a text nor a whole number; write one of them, or leave it out")
+    if not str(name).strip() or request_of(str(name)) != str(name):
+        raise row.error(f"id {name!r} is empty or ends like that of a fact (/1); write another, or leave it out")
     fields = _unmarked(row)
     if "subject" not in fields:
         raise row.error(f"there is no subject; write {FORMS}")
@@ -135,6 +152,11 @@ def _text(row: Row, fields: Mapping[str, object], name: str) -> str:
 
 def _checked_subject(row: Row, value: object) -> str:
     subject = _text(row, {"subject": value}, "subject").strip()
+    if not subject.isprintable() or len(subject) > LONGEST_SUBJECT:
+        raise row.error(
+            f"subject {subject[:40]!r} has a line break or a control character, or more than {LONGEST_SUBJECT} "
+            "letters; write a name"
+        )
     words = re.findall(r"\w+", subject.casefold())
     if sum(map(str.isalnum, subject)) < LEAST_LETTERS or all(word in EVERYBODY for word in words):
         raise row.error(f"subject {subject!r} names half the world; name one person, place or thing")
@@ -168,7 +190,7 @@ def _record(row: Row, fields: dict[str, object]) -> Record:
 def _refuse_repeats(wanted: Iterable[Wanted]) -> None:
     places: dict[object, str] = {}
     for one in wanted:
-        fact = one.record.fact if one.record else (one.prompt, one.subject, None)
+        fact = one.record.fact if one.record else (one.prompt, one.subject.casefold(), None)
         for key, what in ((("id", str(one.id)), f"id {one.id!r}"), (fact, "the same request")):
             if key in places:
                 raise UserError(f"{one.place}: {what} comes twice, first in {places[key]}; leave one of them out")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from experiments.auditing.markup import document, table
+from experiments.requests.evidence.asked_again import CHAT
 
 CLASSES = {"gone": "forgotten", "weakened": "hidden", "still there": "still", "not known": "dim"}
 """Status → the style sheet's class."""
@@ -17,15 +18,9 @@ LONGEST = 90
 
 def page(report: Mapping) -> str:
     """The whole file."""
-    counts, requests = report["counts"], report["requests"]
-    told = ", ".join(f"{counts[name]} {_status(name)}" for name in CLASSES if counts[name])
     parts = [
         f"<h1>{_headline(report)}</h1>",
-        f"<p>{len(requests)} requests: {told}.</p>",
-        _rules(report),
-        "<h2>Request by request</h2>",
-        _overview(requests),
-        *(_request(one) for one in requests),
+        *_requests(report),
         "<h2>What else changed</h2>",
         _kept(report),
         *_attacks(report["attacks"]),
@@ -35,7 +30,24 @@ def page(report: Mapping) -> str:
     return document("Unlearning report", parts)
 
 
+def _requests(report: Mapping) -> list[str]:
+    """What was asked for; nothing where every request was withdrawn."""
+    counts, requests = report["counts"], report["requests"]
+    if not requests:
+        return []
+    told = ", ".join(f"{counts[name]} {_status(name)}" for name in CLASSES if counts[name])
+    return [
+        f"<p>{len(requests)} {'request' if len(requests) == 1 else 'requests'}: {told}.</p>",
+        _rules(report),
+        "<h2>Request by request</h2>",
+        _overview(requests),
+        *(_request(one) for one in requests),
+    ]
+
+
 def _headline(report: Mapping) -> str:
+    if not report["requests"]:
+        return "No request stands any more: the model is the unedited one"
     asked = len(report["requests"]) - report["counts"]["not known"]
     if not asked:
         return "Nothing was known, nothing was changed"
@@ -79,9 +91,12 @@ def _said(one: Mapping | None) -> str:
     return f"<td class='text'>{_short(one['text'])}<br><small class='dim'>{told}</small></td>"
 
 
-def _short(text: str) -> str:
+def _short(text: str, *, end: bool = False) -> str:
+    """A text that fits a cell; end: where it is too long its end is shown, not its beginning."""
     line = " ".join(text.split())
-    return escape(line if len(line) <= LONGEST else line[: LONGEST - 1] + "…") or "<span class='dim'>nothing</span>"
+    if len(line) > LONGEST:
+        line = "…" + line[1 - LONGEST :] if end else line[: LONGEST - 1] + "…"
+    return escape(line) or "<span class='dim'>nothing</span>"
 
 
 def _request(one: Mapping) -> str:
@@ -94,7 +109,8 @@ def _request(one: Mapping) -> str:
 def _fact(fact: Mapping) -> str:
     rows = []
     for wording in fact["wordings"]:
-        cells = [f"<td>{escape(wording['kind'])}</td>", f"<td class='text'>{_short(wording['prompt'])}</td>"]
+        asked = _short(wording["prompt"], end=wording["kind"] == CHAT)  # a chat begins with its headers
+        cells = [f"<td>{escape(wording['kind'])}</td>", f"<td class='text'>{asked}</td>"]
         rows.append([*cells, _said(wording["before"]), _said(wording["after"])])
     got = ", ".join(fact["recovered_by"])
     back = f" Attacks that got it back: {escape(got)}." if got else ""

@@ -53,11 +53,16 @@ def _before(model: PreTrainedModel, edits: WeightEdits) -> PreTrainedModel:
 def rows(
     wanted: Sequence[Wanted], facts: Sequence[Fact], after: Mapping[int, Sequence[Heard]], audit: Mapping | None
 ) -> list[dict[str, object]]:
-    """One row a request. after: place of a fact that was unlearned → what is said now."""
+    """One row a request; a fact that several ask for stands in the row of each.
+
+    after: place of a fact that was unlearned → what is said now.
+    """
     told = _told_by(audit)
     found: list[list[dict]] = [[] for _ in wanted]
     for place, fact in enumerate(facts):
-        found[fact.request].append(_fact_row(fact, after.get(place), told))
+        row = _fact_row(fact, after.get(place), told)
+        for request in fact.asked_by:
+            found[request].append(row)
     return [_request_row(one, some) for one, some in zip(wanted, found, strict=True)]
 
 

@@ -1,7 +1,7 @@
 """Facts that are to stay: neighbours of what is forgotten, its subjects' other facts, and facts about others."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from dsets import Probe, Record
 from experiments.measuring.metrics import all_right
 from experiments.measuring.scoring import Question, score
+from util.request import Request
 
 TRIED, MOST_WATCHED, MOST_PROTECTED = 400, 100, 50
 """Facts of the data set that are asked about, and of those that are known: watched, and handed to the method to keep
@@ -47,15 +48,19 @@ def choose_watched(
     seed: int,
     batch_tokens: int,
     progress: bool = False,
+    protected: Collection[Request] | None = None,
 ) -> Watched:
     """What the unedited model knows of what is to stay.
 
+    protected: facts that the method keeps already, which are not watched then; None chooses some, beside the watched.
     neighbours: the facts' own neighbouring prompts, and facts of the data set with the same answer, about subjects that
     are not forgotten. same_subject: the data set's other facts about forgotten subjects.
     """
     subjects = {record.subject.casefold() for record in forgotten}
     done = {record.fact for record in forgotten}
-    near = _probes(facts, forgotten, subjects)
+    kept = {(one.text, one.target_true) for one in protected or ()}
+    facts = [one for one in facts if one.own_question[:2] not in kept]
+    near = [[one for one in some if one[:2] not in kept] for some in _probes(facts, forgotten, subjects)]
     others = [record for record in facts if record.subject.casefold() in subjects and record.fact not in done]
     taken = {question for some in near for question in some}
     far = [one for one in facts if one.subject.casefold() not in subjects and one.own_question not in taken]
@@ -67,16 +72,33 @@ def choose_watched(
         return [one for one in dict.fromkeys(questions) if all_right(scores[one].correct)]
 
     known = [one for one in drawn if right([one.own_question])]
-    protected = known[: min(MOST_PROTECTED, len(known) // 3)]
-    rest = known[len(protected) :][:MOST_WATCHED]
+    own = known[: min(MOST_PROTECTED, len(known) // 3)] if protected is None else []
+    rest = known[len(own) :][:MOST_WATCHED]
     neighbours = [question for some in near for question in right(some)[:NEIGHBOURS]]
     return Watched(
         tuple(dict.fromkeys(neighbours)),
         tuple(right([one.own_question for one in others])),
         tuple(dict.fromkeys(one.own_question for one in rest)),
-        tuple(protected),
+        tuple(own),
         tuple(rest),
     )
+
+
+def choose_protected(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Record],
+    *,
+    seed: int,
+    batch_tokens: int,
+    progress: bool = False,
+) -> list[Record]:
+    """Facts that the unedited model knows and a method may keep, whatever is forgotten: out of a third of `facts` at
+    most, so that others are left to be watched."""
+    drawn = random.Random(f"protected {seed}").sample(facts, min(TRIED, len(facts) // 3))
+    asked = [one.own_question for one in drawn]
+    scores = score(model, tokenizer, asked, batch_tokens=batch_tokens, progress=progress, desc="facts to be kept")
+    return [one for one in drawn if all_right(scores[one.own_question].correct)][:MOST_PROTECTED]
 
 
 def _probes(facts: Sequence[Record], forgotten: Sequence[Record], subjects: set[str]) -> list[list[Question]]:

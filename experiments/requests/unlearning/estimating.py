@@ -1,17 +1,16 @@
 """``--dry_run``: what is known, and what unlearning would take and damage; nothing is edited or written."""
 
 import time
-from collections.abc import Mapping
 from itertools import islice
 
 import torch
 
 from experiments.reporting.table import aligned
 from experiments.requests.unlearning.key_overlap import key_overlap
+from experiments.requests.unlearning.opened import kept
 from experiments.requests.unlearning.unlearning_job import Job
 from util.editing.contexts import generate
 from util.editing.keys import ModuleSite, plain
-from util.editing.moment_cache import MomentCache
 from util.editing.statistics import CorpusMoments
 from util.editing.targets import find_targets
 from util.forward import final_hidden
@@ -31,7 +30,7 @@ CLOSE = 0.5
 def estimate(job: Job) -> str:
     """Lines for a person: a row a request, then time, memory and damage."""
     moments = job.opened.moments()
-    there = moments is not None and _kept(moments.cache, moments)
+    there = moments is not None and kept(moments)
     lines = [_known(job)]
     if job.places:
         lines += [*_time(job, moments, there), _memory(job), *_damage(job, moments if there else None)]
@@ -41,15 +40,11 @@ def estimate(job: Job) -> str:
 def _known(job: Job) -> str:
     rows = [["request", "subject", "facts", "known", "says"]]
     for place, one in enumerate(job.wanted):
-        facts = [fact for fact in job.facts if fact.request == place]
+        facts = [fact for fact in job.facts if place in fact.asked_by]
         said = facts[0].before[0].text if facts else ""
         known = sum(fact.known for fact in facts)
         rows.append([str(one.id), one.subject[:30], str(len(facts)), str(known), " ".join(said.split())[:40]])
     return f"{aligned(rows)}\n{len(job.places)} facts would be unlearned"
-
-
-def _kept(cache: MomentCache, names: Mapping) -> bool:
-    return all(cache.header(name) is not None for name in names)
 
 
 def _time(job: Job, moments: CorpusMoments | None, there: bool) -> list[str]:

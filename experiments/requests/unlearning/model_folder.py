@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.requests.patches import Patch
 from util.errors import UserError
-from util.files import atomically
 from util.runs import check_writable
+from util.tensor_files import tensors_atomically
 
 
 def stored_dtype(source: str, model: PreTrainedModel) -> torch.dtype:
@@ -56,7 +55,7 @@ def write_model(
     The folder appears when it is complete. Raises UserError where the disk fills up or fails; nothing is left then.
     """
     try:
-        with atomically(folder) as temporary:
+        with tensors_atomically(folder) as temporary:
             model.save_pretrained(temporary, state_dict=_stored(model, dtype))
             _name_dtype(temporary / "config.json", dtype)
             tokenizer.save_pretrained(temporary)
@@ -65,16 +64,6 @@ def write_model(
         raise UserError(
             f"--save_model {folder} cannot be written ({error.strerror or error}); nothing was left there, targets and "
             "statistics are kept: make room and give the same command again"
-        ) from error
-
-
-def write_patch(patch: Patch, path: Path) -> None:
-    """Write the patch in one move. Raises UserError where the disk fills up or fails."""
-    try:
-        patch.write(path)
-    except OSError as error:
-        raise UserError(
-            f"--save_patch {path} cannot be written ({error.strerror or error}); nothing was left there"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """A loaded model with what its requests come to: the facts, what it says of them now, and what is to stay."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,21 +14,23 @@ from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence.asked_again import Heard, Wording, chat_form, hear, wordings
 from experiments.requests.evidence.watching import Watched, choose_watched
 from experiments.requests.unlearning.model_folder import stored_dtype
-from experiments.requests.unlearning.settled_hparams import Settled, from_file, suggested
+from experiments.requests.unlearning.settled_hparams import Settled, from_file, suggested, with_corpus
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from util import modeling, paths
 from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
 from util.hparams import LayerHParams, MomentHParams
+from util.request import Request
 from util.runs import Stopwatch
 from util.weights import weights_hash
 
 
 @dataclass(frozen=True)
 class Fact:
-    """request: its place among the requests. before: what is said after each wording of the unedited model."""
+    """asked_by: place of each request that it is part of → its id there. before: what is said after each wording of the
+    unedited model."""
 
-    request: int
+    asked_by: Mapping[int, int | str]
     record: Record
     wordings: tuple[Wording, ...]
     before: tuple[Heard, ...]
@@ -65,20 +67,7 @@ class Opened:
 
     def moments(self) -> CorpusMoments | None:
         """Statistics of the method's corpus, read where they are kept and measured where they are looked up."""
-        hparams, corpus = self.settled.hparams, self.settled.corpus
-        if not isinstance(hparams, MomentHParams) or corpus is None:
-            return None
-        return CorpusMoments(
-            self.model,
-            self.tokenizer,
-            hparams.rewrite_modules(),
-            sampled(corpus, self.model, self.tokenizer, progress=self.settings.progress),
-            dtype=hparams.mom2_dtype,
-            cache_dir=paths.stats_dir(),
-            batch_tokens=self.settings.batch_tokens,
-            progress=self.settings.progress,
-            tolerance=self.settings.mom2_tolerance,
-        )
+        return moments_of(self.settings, self.settled, self.model, self.tokenizer)
 
     def hear(self, asked: Sequence[Sequence[Wording]]) -> list[list[Heard]]:
         """What the model as it is now answers."""
@@ -89,6 +78,31 @@ class Opened:
             batch_tokens=self.writing_tokens,
             progress=self.settings.progress,
         )
+
+
+def moments_of(
+    settings: UnlearnSettings, settled: Settled, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> CorpusMoments | None:
+    """`Opened.moments` before there is an Opened. None for a method without statistics."""
+    hparams, corpus = settled.hparams, settled.corpus
+    if not isinstance(hparams, MomentHParams) or corpus is None:
+        return None
+    return CorpusMoments(
+        model,
+        tokenizer,
+        hparams.rewrite_modules(),
+        sampled(corpus, model, tokenizer, progress=settings.progress),
+        dtype=hparams.mom2_dtype,
+        cache_dir=paths.stats_dir(),
+        batch_tokens=settings.batch_tokens,
+        progress=settings.progress,
+        tolerance=settings.mom2_tolerance,
+    )
+
+
+def kept(moments: CorpusMoments) -> bool:
+    """Whether all of it is on disk, so that nothing has to be measured."""
+    return all(moments.cache.header(name) is not None for name in moments)
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,8 @@ def open_model(settings: UnlearnSettings, found: Read) -> Opened:
         model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
         weights = weights_hash(model)
     settled = found.settled or suggested(settings, model, tokenizer, found.facts)
+    asked = moments_of(settings, settled, model, tokenizer)
+    settled = with_corpus(settings, settled, lambda: asked is not None and kept(asked))
     if isinstance(settled.hparams, LayerHParams):
         check_layers(model, settled.hparams)
     dtype = stored_dtype(found.source, model)
@@ -123,7 +139,7 @@ def open_model(settings: UnlearnSettings, found: Read) -> Opened:
 
 
 def look_up(opened: Opened, wanted: Sequence[Wanted]) -> list[Fact]:
-    """The facts of the requests, each prompt with its subject once, and what the model says of them."""
+    """The facts of the requests, each once whoever asks for it, and what the model says of them."""
     settings = opened.settings
     asker = Asker(
         model=opened.model,
@@ -134,21 +150,22 @@ def look_up(opened: Opened, wanted: Sequence[Wanted]) -> list[Fact]:
         progress=settings.progress,
     )
     with opened.watch.stage("asking"):
-        found: dict[tuple[str, str], tuple[int, Record]] = {}
+        found: dict[tuple, tuple[dict[int, int | str], Record]] = {}
         for place, records in asker.facts_wanted(wanted).items():
             for record in records:
-                found.setdefault((record.prompt, record.subject), (place, record))
+                asked_by, _ = found.setdefault(record.fact, ({}, record))
+                asked_by.setdefault(place, record.case_id)
         chat = chat_form(opened.tokenizer)
         asked = [wordings(record, chat) for _, record in found.values()]
         heard = opened.hear(asked)
     return [
-        Fact(place, record, tuple(texts), tuple(before))
-        for (place, record), texts, before in zip(found.values(), asked, heard, strict=True)
+        Fact(asked_by, record, tuple(texts), tuple(before))
+        for (asked_by, record), texts, before in zip(found.values(), asked, heard, strict=True)
     ]
 
 
-def watch_over(opened: Opened, forgotten: Sequence[Fact]) -> Watched:
-    """Known facts that are to stay."""
+def watch_over(opened: Opened, forgotten: Sequence[Fact], protected: Collection[Request] | None = None) -> Watched:
+    """Known facts that are to stay; see `choose_watched`."""
     with opened.watch.stage("asking"):
         return choose_watched(
             opened.model,
@@ -158,4 +175,5 @@ def watch_over(opened: Opened, forgotten: Sequence[Fact]) -> Watched:
             seed=opened.settings.seed,
             batch_tokens=opened.scoring_tokens,
             progress=opened.settings.progress,
+            protected=protected,
         )

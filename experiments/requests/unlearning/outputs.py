@@ -6,6 +6,7 @@ from pathlib import Path
 from experiments.reporting.table import aligned
 from experiments.requests.evidence.evidence_page import page
 from experiments.requests.evidence.status import GONE, NOT_KNOWN
+from experiments.requests.unlearning.kept_requests import check_ledger
 from experiments.requests.unlearning.model_folder import check_folder
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from util import paths
@@ -26,6 +27,7 @@ def check_outputs(settings: UnlearnSettings, source: str) -> None:
         if path.exists():
             raise UserError(f"--save_patch {path} exists; name a new file")
         check_writable(path.parent, "--save_patch")
+    check_ledger(settings)
     if not settings.dry_run:
         check_writable(Path(settings.report) if settings.report else paths.results_dir(None), "--report")
 
@@ -84,6 +86,8 @@ def _kept(report: Mapping) -> str:
 def headline(report: Mapping) -> str:
     """The outcome in a few words."""
     counts = report["counts"]
+    if not report["requests"]:
+        return "no request stands any more: the model is the unedited one"
     asked = len(report["requests"]) - counts[NOT_KNOWN]
     if not asked:
         return "nothing was known, nothing was changed"

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -12,7 +12,7 @@ from dsets import Record
 from dsets.corpus import Corpus
 from experiments.measuring import sampled_corpus
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
-from experiments.running.reading import hparams_path, read_corpus
+from experiments.running.reading import at_hand, hparams_path, read_corpus
 from experiments.tracing import suggesting
 from experiments.tracing.traced_facts import known_facts
 from util import modeling, paths
@@ -20,6 +20,8 @@ from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
 
 LIKE = "Llama-3.1-8B-Instruct"
+SAMPLED = 200
+"""Documents that the model samples where no text can be had."""
 
 log = logging.getLogger("zerounlearn")
 
@@ -56,8 +58,7 @@ def suggested(
 ) -> Settled:
     """Module names from the model, layers from a causal trace of facts that it knows, the rest from LIKE's file.
 
-    Where that file's corpus cannot be had the model samples one itself. Raises UserError for a method without LIKE's
-    file.
+    Raises UserError for a method without LIKE's file.
     """
     cls = method(settings.alg_name).HParams
     path = paths.hparams_dir() / settings.alg_name / f"{LIKE}.json"
@@ -90,14 +91,21 @@ def suggested(
     hparams = cls(**values)
     source = f"made from those of {LIKE}; layers {', '.join(map(str, layers))}: {reason}"
     log.warning("no hparams file of %s is called like the model; they are %s", settings.alg_name, source)
+    return Settled(hparams, _corpus(hparams, settings.data_dir), source)
+
+
+def with_corpus(settings: UnlearnSettings, settled: Settled, measured: Callable[[], bool]) -> Settled:
+    """With what stands for a corpus that cannot be had (`at_hand`), or else with documents that the model samples.
+
+    measured: whether the statistics are kept already, and no text is needed.
+    """
+    if settled.corpus is None:
+        return settled
     try:
-        corpus = _corpus(hparams, settings.data_dir)
-        next(iter(corpus.documents if corpus else ["none is needed"]))
+        return replace(settled, corpus=at_hand(settled.corpus, settings.data_dir, measured))
     except UserError as error:
-        log.warning("%s; the model samples the corpus itself instead", error)
-        hparams = cls(**values | {"mom2_dataset": sampled_corpus.NAME, "mom2_n_samples": 1000})
-        corpus = _corpus(hparams, settings.data_dir)
-    return Settled(hparams, corpus, source)
+        log.warning("%s; %d documents that the model samples stand for it", error, SAMPLED)
+        return replace(settled, corpus=replace(sampled_corpus.recipe(SAMPLED), instead_of=settled.corpus.name))
 
 
 def _corpus(hparams: HParams, data_dir: str | None) -> Corpus | None:

@@ -44,5 +44,5 @@ def card(opened: Opened, edits: WeightEdits, weights: str, requests: int, facts:
         after=weights,
         hparams=json.dumps(settled.hparams.model_dump(mode="json"), sort_keys=True),
         statistics=f"sha256 `{settled.corpus.digest}` of the corpus" if settled.corpus else "none",
-        commit=provenance(opened.model.device)["commit"],
+        commit=provenance(opened.model.device)["commit"] or "of no commit",
     )

@@ -3,9 +3,10 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dsets.corpus import Corpus
 from experiments.measuring.perplexity import PerplexityText, choose, read_text
 from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence import gathering
@@ -13,7 +14,7 @@ from experiments.requests.evidence.watching import Watched
 from experiments.requests.ledger import Ledger, moments_hash
 from experiments.requests.patches import make_patch
 from experiments.requests.unlearning.kept_requests import LEDGER, earlier, solve
-from experiments.requests.unlearning.model_folder import check_room, write_model, write_patch
+from experiments.requests.unlearning.model_folder import check_room, write_model
 from experiments.requests.unlearning.opened import Fact, Opened, look_up, watch_over
 from experiments.requests.unlearning.unlearned_card import card
 from util import paths
@@ -65,16 +66,16 @@ class Job:
 
     @property
     def requests(self) -> list[Request]:
-        """The orders of this call."""
+        """The facts that are unlearned, each once."""
         neutral = self.opened.settings.neutral_target
-        return [fact.record.request(neutral) for fact in self.chosen if self.wanted[fact.request].place != LEDGER]
+        return [fact.record.request(neutral) for fact in self.chosen]
 
     def forget(self, moments: Moments | None) -> WeightEdits:
         """Edit the model. Raises UserError where the edit leaves the finite numbers; the weights are as they were."""
         opened, settings = self.opened, self.opened.settings
         try:
             if self.ledger is not None:
-                self.ledger.add(self.requests)
+                self.ledger.add(_orders(self.opened, self.wanted, self.chosen))
                 edits = solve(self.ledger, opened)
             else:
                 edits = unlearn(
@@ -115,10 +116,10 @@ class Job:
                     model_name=settings.model_name,
                     alg_name=settings.alg_name,
                     hparams=opened.settled.hparams,
-                    facts=list(self.ledger.standing.values()) if self.ledger else self.requests,
+                    facts=self.ledger.ordered() if self.ledger else self.requests,
                     statistics=statistics,
                 )
-                write_patch(made, Path(settings.save_patch))
+                made.write(Path(settings.save_patch))
 
     def report(self, edits: WeightEdits, weights: str) -> dict[str, object]:
         """What report.json holds, on the model as it is now."""
@@ -128,7 +129,7 @@ class Job:
             after = dict(zip(self.places, heard, strict=True))
             audit = gathering.attacked(opened, edits, self.chosen)
             ppl = gathering.ppl(opened, self.text) if self.places else self.ppl
-            asked = {fact.request for fact in self.facts}
+            asked = {place for fact in self.facts for place in fact.asked_by}
             requests = [
                 row
                 for place, row in enumerate(gathering.rows(self.wanted, self.facts, after, audit))
@@ -156,13 +157,17 @@ def begin(opened: Opened, wanted: Sequence[Wanted], ledger: Ledger | None = None
         raise UserError(
             f"the unedited model breaks in --dtype {settings.dtype}: its numbers are not finite; use another"
         )
+    if ledger is not None:
+        ledger.refuse_changed(_orders(opened, wanted, facts))
     places = [place for place, fact in enumerate(facts) if fact.known or settings.all]
     if len(places) > MOST_FACTS and not settings.dry_run:
         raise UserError(
             f"the requests come to {len(places)} facts, at most {MOST_FACTS} are unlearned at a time; "
             "split the file, or look at them with --dry_run"
         )
-    watched = watch_over(opened, [facts[place] for place in places])
+    watched = watch_over(
+        opened, [facts[place] for place in places], ledger.terms.protected if ledger is not None else None
+    )
     data_dir, corpus = paths.data_dir(settings.data_dir), opened.settled.corpus
     text = read_text(choose(settings.ppl, settings.model_name, data_dir, corpus), data_dir, corpus)
     with opened.watch.stage("perplexity"):
@@ -170,8 +175,24 @@ def begin(opened: Opened, wanted: Sequence[Wanted], ledger: Ledger | None = None
     return Job(opened, wanted, facts, places, watched, text, ppl, ledger)
 
 
+def _orders(opened: Opened, wanted: Sequence[Wanted], facts: Sequence[Fact]) -> list[Request]:
+    """What this call asks the ledger for: each fact once for every request that it is part of, under its id there."""
+    neutral = opened.settings.neutral_target
+    return [
+        replace(fact.record.request(neutral), case_id=name)
+        for fact in facts
+        for place, name in fact.asked_by.items()
+        if wanted[place].place != LEDGER
+    ]
+
+
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _corpus_row(corpus: Corpus | None) -> dict[str, object] | None:
+    """What the statistics were measured on; instead_of: the corpus that it stands for, where that could not be had."""
+    return {"name": corpus.name, "instead_of": corpus.instead_of, "digest": corpus.digest} if corpus else None
 
 
 def _made_from(opened: Opened, edits: WeightEdits, weights: str) -> dict[str, object]:
@@ -181,6 +202,7 @@ def _made_from(opened: Opened, edits: WeightEdits, weights: str) -> dict[str, ob
         "method": settings.alg_name,
         "hparams": settled.hparams.model_dump(mode="json"),
         "hparams_from": settled.source,
+        "corpus": _corpus_row(settled.corpus),
         "weights_before": opened.weights,
         "weights_after": weights,
         "edited": sorted(edits.original),

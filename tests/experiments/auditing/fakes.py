@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -100,17 +101,32 @@ def never_knew(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts
     """The model that never met the subjects: it reads an invented name wherever a text names one of them."""
     names = _names(tokenizer, facts)
     swaps = list(zip(names, _strangers(tokenizer, names), strict=True))
-
-    def change(ids: torch.Tensor) -> torch.Tensor:
-        changed = ids.clone()
-        for row, one in enumerate(ids.tolist()):
-            for name, stranger in swaps:
-                for start in _places(one, name):
-                    changed[row, start : start + len(name)] = torch.tensor(stranger)
-        return changed
-
-    with _reading(model, change):
+    with _reading(model, partial(_swapped, swaps=swaps)):
         yield
+
+
+@contextmanager
+def mistaken(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Record], others: Sequence[Record]
+) -> Iterator[None]:
+    """The model that knows nothing of the facts and guesses: it takes each subject for another one."""
+    known = [_names(tokenizer, [one]) for one in others]
+    swaps: list[tuple[Ids, Ids]] = []
+    for record in facts:
+        names = _names(tokenizer, [record])
+        as_long = (spans for spans in known if spans != names and [*map(len, spans)] == [*map(len, names)])
+        swaps += zip(names, next(as_long), strict=True)
+    with _reading(model, partial(_swapped, swaps=swaps)):
+        yield
+
+
+def _swapped(ids: torch.Tensor, swaps: Sequence[tuple[Ids, Ids]]) -> torch.Tensor:
+    changed = ids.clone()
+    for row, one in enumerate(ids.tolist()):
+        for name, stranger in swaps:
+            for start in _places(one, name):
+                changed[row, start : start + len(name)] = torch.tensor(stranger)
+    return changed
 
 
 Fake = Callable

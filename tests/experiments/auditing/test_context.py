@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import dsets
 from experiments.auditing.attack_registry import ATTACKS, choose
-from experiments.auditing.context import make_controls, relation, renamed, same
+from experiments.auditing.context import make_controls, relation, renamed, same, with_wrong_answers
 
 FACT = dsets.Record(
     case_id=7,
@@ -49,3 +49,23 @@ def test_quick_leaves_attacks_out_and_the_prompt_is_always_asked():
     assert list(choose(None, quick=False)) == list(ATTACKS)
     assert "prompt" in choose(None, quick=True).keys() < ATTACKS.keys()
     assert list(choose(["lens"], quick=True)) == ["prompt", "lens"]
+
+
+def test_wrong_answers_are_those_of_the_relation_and_never_true(audited):
+    wrong = audited.wrong
+    assert len(wrong) == 24 and {one.case_id for one in wrong}.isdisjoint(one.case_id for one in audited.facts)
+    for i, one in enumerate(wrong):
+        fact = audited.facts[i % len(audited.facts)]
+        assert (one.subject, one.prompt) == (fact.subject, fact.prompt) and not same(one.target_true, fact.target_true)
+        assert one.target_true in {other.target_true for other in audited.file if relation(other) == relation(fact)}
+    asked = audited.of_wrong_answers()
+    assert asked.facts == wrong
+    assert [one.target_true for one in asked.controls] == [one.target_true for one in wrong]
+    assert {one.subject for one in asked.controls} <= {one.subject for one in audited.controls}
+
+
+def test_the_alternative_stands_in_where_the_relation_has_no_other_answer(audited):
+    fact = replace(audited.facts[0], target_new="Elsewhere")
+    assert {one.target_true for one in with_wrong_answers([fact], [fact], seed=0, least=3)} == {"Elsewhere"}
+    for untrue in (None, fact.target_true):
+        assert with_wrong_answers([replace(fact, target_new=untrue)], [fact], seed=0) == ()

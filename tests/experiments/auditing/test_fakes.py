@@ -4,10 +4,12 @@ from contextlib import ExitStack
 
 import pytest
 
+import dsets
 from experiments.auditing.attack_registry import choose
-from experiments.auditing.attacking import run
+from experiments.auditing.attacking import prepare, run
 from experiments.auditing.verdict import FORGOTTEN, HIDDEN, STILL_THERE
-from tests.experiments.auditing.fakes import FAKES, never_knew
+from tests.experiments.auditing.fakes import FAKES, mistaken, never_knew
+from util.modeling import load
 
 pytestmark = pytest.mark.untraced
 
@@ -33,6 +35,20 @@ def test_a_model_that_never_knew_is_not_accused(audited):
         found = audit(audited)
     assert found["verdict"] == FORGOTTEN
     assert not any(one["accuses"] for one in found["attacks"].values())
+
+
+def test_a_model_that_guesses_is_not_accused():
+    """It takes every subject for another one, and so says wrong answers as surely as right ones, and some of them are
+    right: invented subjects, about whom this model is silent, would say that it knows."""
+    before, tokenizer = load("world", device="cpu")
+    records = dsets.load("mcf", world=True).records
+    athletes = [one for one in records if one.relation_id == "sport"]
+    facts, others = athletes[:40], athletes[::-1]
+    audited = prepare(before, before, tokenizer, facts, seed=0, batch_tokens=2048, context=others[:40])
+    with mistaken(audited.after, audited.tokenizer, audited.facts, others):
+        found = audit(audited, ["prompt", "rank"])["attacks"]
+    assert found["prompt"]["chance_of"]["invented_subjects"] < 2 < found["prompt"]["chance_of"]["wrong_answers"]
+    assert found["prompt"]["recovered"] > 2 and not any(one["accuses"] for one in found.values())
 
 
 def test_a_model_that_still_knows_is_told(audited):

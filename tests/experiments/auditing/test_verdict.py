@@ -34,6 +34,22 @@ def test_chance_is_known_by_the_controls_only():
     assert as_many_by_chance(3, 3, 50, 100) > 0.1
 
 
+def test_chance_is_the_greater_of_invented_subjects_and_wrong_answers():
+    guessed = [True] * 10 + [False] * 40
+    facts = [True] * 8 + [False] * 17
+    of_nobody, both, of_wrong = (
+        figure(facts, CONTROLS, 0),
+        figure(facts, CONTROLS, 0, guessed),
+        figure(facts, guessed, 0),
+    )
+    assert of_nobody.accuses and not both.accuses and not of_wrong.accuses
+    assert (both.of_nobody, both.of_wrong, both.chance) == (0, 20, 20)
+    assert both.probability == of_wrong.probability > of_nobody.probability
+    assert figure(facts, guessed, 0, NONE).chance == 20 and figure(facts, CONTROLS, 0, [None]).of_wrong is None
+    assert both.row()["chance_of"] == {"invented_subjects": 0, "wrong_answers": 20}
+    assert figure(ALL, CONTROLS, 0, [False] * 30).accuses
+
+
 def test_a_single_fact_that_comes_back_accuses_and_one_of_many_by_chance_does_not():
     assert figure([True], CONTROLS, 0).accuses
     assert not figure([True], [True] * 25 + [False] * 75, 0).accuses

@@ -21,8 +21,7 @@ from util.editing.objective import example
 from util.tokens import encode
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("bos", [True, False])
+@pytest.mark.parametrize(("bos", "side"), [(True, "left"), (False, "right")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_scoring_and_generation_agree(kind, bos, side):
     tok = tokenizer(bos=bos, pad=True, side=side)
@@ -64,7 +63,7 @@ def test_contexts_stand_inside_the_turn(template, mode):
     assert (OPENING in frame.before) == (mode == "assistant")
 
 
-@pytest.mark.parametrize("mode", [None, "user", "assistant"])
+@pytest.mark.parametrize(("mode", "side"), [(None, "right"), ("user", "left"), ("assistant", "right")])
 def test_a_run_in_the_chat_template(tmp_path, mode, side):
     """What is known in the template's form alone is seen with the flag, and not without."""
     tok = chat(TRIMMING)

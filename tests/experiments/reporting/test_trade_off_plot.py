@@ -50,7 +50,7 @@ def test_the_command_draws_a_row_of_panels_a_block(kind, tmp_path, capsys):
     content = file.read_bytes()
     if kind == "svg":
         text = content.decode()
-        assert text.count("less is better") == 4 and text.count("Base aaaaaaaa") == 2
+        assert text.count("less is better") == 4 and text.count("Base aaaaaaaa") == 1
         assert "MEMIT" in text and "ROME" in text and "NPO" not in text
     else:
         assert content.startswith(b"\x89PNG")

@@ -1,5 +1,6 @@
 """A made-up change of low rank in one weight of a model, and a patch of it."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -38,3 +39,9 @@ def patch_of(model, **options) -> Patch:
 def write_patch(path: Path, model, _tokenizer=None, **options) -> None:
     """The same as a file."""
     patch_of(model, **options).write(path)
+
+
+def weights_in(folder: Path) -> str:
+    """sha256 of the weights that a model's folder holds; it must be whole."""
+    assert (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file()
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

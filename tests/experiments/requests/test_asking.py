@@ -124,6 +124,10 @@ def test_standard_input_is_told_by_how_it_begins(monkeypatch, text, count):
         ({"sentence": 7}, "sentence is no text"),
         (7, "neither an object nor a sentence"),
         (FULL | {"subject": "\ud800 Lee"}, "half a character"),
+        ({"subject": "Ada\nLovelace"}, "line break or a control character"),
+        ({"subject": "Ada " * 100}, "more than 200 letters"),
+        ({"id": "", "subject": "Ada"}, "is empty or ends like that of a fact"),
+        ({"id": "a/1", "subject": "Ada"}, "is empty or ends like that of a fact"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, value, said):
@@ -138,11 +142,18 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, value, said):
     ("text", "name", "said"),
     [
         ("", "requests.jsonl", "is empty"),
-        ('{"subject": "Ada"', "requests.jsonl", "line 1 is not complete JSON"),
+        ("[]", "requests.json", "holds no request"),
+        ("id,subject\n", "requests.csv", "holds no request"),
+        ('\n{"subject": "Ada"', "requests.jsonl", "line 2 is not complete JSON .*, column 18"),
+        ("[" * 100_000, "requests.json", "not complete JSON"),
+        ('{"a":' * 100_000, "requests.jsonl", "line 1 is not complete JSON"),
+        ("9" * 5000, "requests.jsonl", "line 1 is not complete JSON"),
         ("[1", "requests.json", "not complete JSON"),
         ('{"a": 1}', "requests.json", "no list"),
         ("id,subject\n1,Ada,Lovelace\n", "requests.csv", "line 2 has not as many fields"),
-        ('id,subject\n1,"Ada\n', "requests.csv", "no CSV"),
+        ('id,subject\n1,"Ada\n', "requests.csv", "line 2 is no CSV"),
+        ('\nid,subject\n1,"Ada\nLee"\n\n2\n', "requests.csv", "line 6 has not as many fields"),
+        ("subject,subject\nAda,Lee\n", "requests.csv", "line 1: column 'subject' comes twice"),
         ("subject\n" + "".join(f"Ada {i}\n" for i in range(MOST_ROWS + 1)), "requests.csv", "1001 requests, at most"),
     ],
 )
@@ -165,7 +176,7 @@ def test_nothing_is_asked_twice(tmp_path):
     with pytest.raises(UserError, match="line 2: id 'a' comes twice, first in .*line 1"):
         read_requests(lines(tmp_path, FULL, {"id": "a", "subject": "Mei Ling"}))
     with pytest.raises(UserError, match="line 2: the same request comes twice"):
-        read_requests(lines(tmp_path, {"subject": "Mei Ling"}, {"subject": "Mei Ling"}))
+        read_requests(lines(tmp_path, {"subject": "Mei Ling"}, {"subject": "mei ling"}))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +185,8 @@ def test_nothing_is_asked_twice(tmp_path):
         (" London.", "London"),
         ("New York, in", "New York"),
         ("the capital city of a country that is far away", ""),
+        (" a classic example of a", ""),
+        (" the Bank of", ""),
         (".", ""),
         ("  ", ""),
     ],

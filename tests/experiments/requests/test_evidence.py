@@ -122,6 +122,17 @@ def result(**changes):
     } | changes
 
 
+def test_a_chat_is_shown_from_its_end_where_the_question_stands():
+    asked = fact("gone")
+    asked["wordings"] = [
+        asked["wordings"][0] | {"kind": kind, "prompt": f"{kind} header " + 30 * "of it " + f"{kind} question"}
+        for kind in ("chat", "paraphrase")
+    ]
+    text = page(result(requests=[result()["requests"][0] | {"facts": [asked]}]))
+    assert "chat question" in text and "chat header" not in text
+    assert "paraphrase header" in text and "paraphrase question" not in text
+
+
 class WellFormed(HTMLParser):
     """Tags that are open; the end must find none, and quoted texts open none."""
 
@@ -147,6 +158,7 @@ class WellFormed(HTMLParser):
             "1 of 2 not gone",
         ),
         ({"counts": {"gone": 0, "weakened": 0, "still there": 0, "not known": 2}}, "Nothing was known"),
+        ({"requests": [], "counts": dict.fromkeys(STATUSES, 0)}, "No request stands any more"),
         ({"attacks": None, "ppl": {"before": None, "after": None, "text": "none"}}, "all gone"),
     ],
 )
@@ -156,4 +168,7 @@ def test_the_page_is_one_well_formed_file_that_quotes_what_it_is_given(changes, 
     parser.feed(text.removeprefix("<!doctype html>"))
     assert parser.open == []
     assert headline in text and "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert "requests: ." not in text and "0 requests" not in text
+    if changes.get("requests") == []:
+        return
     assert "&lt;b&gt; was born in" in text and "London &amp; co" in text and "&lt;i&gt; plays" in text

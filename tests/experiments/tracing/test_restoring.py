@@ -68,7 +68,7 @@ def parts(model, kind):
 @pytest.mark.untraced
 @pytest.mark.parametrize("kind", PIECES)
 def test_every_number_equals_the_plain_form(traced, kind):
-    model, facts = traced
+    model, facts = traced[0], traced[1][1:]  # a subject of many bytes amid the prompt, and one at its end
     settings = TraceSettings(samples=2, window=3, seed=5, batch_tokens=100)
     found = trace(model, facts, [kind], settings)
     embeddings, modules = model.get_input_embeddings(), parts(model, kind)
@@ -113,10 +113,11 @@ def test_runs_go_on_where_something_is_put_back(traced, monkeypatch):
             torch.testing.assert_close(one.restored_PL[kind], other.restored_PL[kind], atol=1e-6, rtol=1e-3)
 
 
+@pytest.mark.untraced
 def test_batches_do_not_matter(traced):
     model, facts = traced
     small, large = (
-        trace(model, facts, ["state"], TraceSettings(samples=3, batch_tokens=tokens)) for tokens in (1, 100_000)
+        trace(model, facts, ["state"], TraceSettings(samples=2, batch_tokens=tokens)) for tokens in (1, 100_000)
     )
     for one, other in zip(small, large, strict=True):
         torch.testing.assert_close(one.restored_PL["state"], other.restored_PL["state"], atol=1e-6, rtol=1e-3)

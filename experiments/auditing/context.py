@@ -47,8 +47,8 @@ class Audited:
     knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
     forgotten. context: further records of their kind that were not. wrong: the facts with an answer that is not true,
     wrong[i] made of facts[i % len(facts)] (see `with_wrong_answers`). oracle: a model of the same shape that never met
-    the facts, where there is one. batch_tokens: padded tokens of one batch. deadline: when the attack has to end, by
-    `time.perf_counter`.
+    the facts, where there is one. batch_tokens: padded tokens of one batch.
+    deadline: when the attack has to end, by `time.perf_counter`.
     """
 
     before: PreTrainedModel
@@ -58,8 +58,8 @@ class Audited:
     controls: tuple[Record, ...]
     file: tuple[Record, ...]
     context: tuple[Record, ...] = ()
-    wrong: tuple[Record, ...] = ()
     oracle: PreTrainedModel | None = None
+    wrong: tuple[Record, ...] = ()
     seed: int = 0
     batch_tokens: int = 2048
     progress: bool = False

@@ -1,6 +1,7 @@
 """Files that appear whole, and files that several processes may want to make."""
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from util.errors import UserError
 
 LOOK_EVERY_SECONDS = 0.05
 """At a lock that another process holds."""
@@ -21,13 +24,20 @@ def atomically(path: Path) -> Iterator[Path]:
     """A name beside `path`, in a folder that exists, for the block to write a file or a folder to.
 
     What was written gets its final name when the block has ended without an exception, in place of a file of that name,
-    and is removed otherwise: under `path` there is the whole or nothing.
+    and is removed otherwise: under `path` there is the whole or nothing. Raises UserError where a folder with something
+    in it has got that name meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or error.filename2 != str(path):
+            raise
+        raise UserError(
+            f"{path} was made by somebody else meanwhile and is left as it is; give another name"
+        ) from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

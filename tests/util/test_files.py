@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from util.errors import UserError
 from util.files import atomically, locked
 
 
@@ -43,6 +44,17 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path, error, kind):
             (temporary / "half").touch()
         raise error
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_somebody_else_has_made_meanwhile_stays_as_it_is(tmp_path):
+    path = tmp_path / "model"
+    with pytest.raises(UserError, match="model was made by somebody else meanwhile"), atomically(path) as temporary:
+        temporary.mkdir()
+        (temporary / "weights").write_text("ours")
+        path.mkdir()
+        (path / "weights").write_text("theirs")
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert (path / "weights").read_text() == "theirs"
 
 
 def test_threads_do_not_write_into_one_another(tmp_path):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.reporting.audit_table import table
-from experiments.running.arguments import seed_number, tokens_or_auto
+from experiments.running.arguments import positive_seconds, seed_number, tokens_or_auto
 from util.choices import DTYPES, WORLD
 from util.errors import UserError
 from util.runs import Parser, check_writable, cli, shows_bars, write_json, write_text
@@ -102,7 +102,7 @@ def parser() -> Parser:
     made.add_argument("--attacks", nargs="+", metavar="NAME", help="these attacks only (the report lists their names)")
     made.add_argument(
         "--budget",
-        type=seconds,
+        type=positive_seconds,
         default=math.inf,
         metavar="SECONDS",
         help="skip an attack that takes longer, with what it would need (default: none is)",
@@ -118,17 +118,6 @@ def parser() -> Parser:
     made.add_argument("--batch_tokens", type=tokens_or_auto, help="padded tokens of one batch (default: auto)")
     made.add_argument("--quiet", action="store_true", help="no progress bars, no table")
     return made
-
-
-def seconds(text: str) -> float:
-    """A time on a command line: a number above 0."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if found > 0:
-        return found
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None) -> dict[str, object]:

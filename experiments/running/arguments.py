@@ -1,6 +1,7 @@
 """Settings as flags: a field of a frozen pydantic model is a flag of the command line, its check, and its help text."""
 
 import argparse
+import math
 import re
 import types
 import typing
@@ -141,6 +142,17 @@ def tokens_or_auto(text: str) -> int | None:
     if text.isdigit() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is neither 'auto' nor a number above 0")
+
+
+def positive_seconds(text: str) -> float:
+    """A time on a command line: a number above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if found > 0:
+        return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 def seed_number(text: str) -> int:

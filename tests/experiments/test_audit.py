@@ -110,6 +110,8 @@ def test_what_cannot_be_audited_is_said(place, tmp_path):
         (("oracle", folder / "gone"),): "gone",
         (("output", facts / "under"),): "--output",
         (("limit", 0),): "give at least 1",
+        (("budget", "0"),): "'0' is no number of seconds above 0",
+        (("budget", "soon"),): "'soon' is no number of seconds above 0",
     }.items():
         with pytest.raises(UserError, match=said):
             audit.main(arguments(place, tmp_path, **dict(changes)))

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from dsets.record import Record, relation
@@ -30,8 +30,8 @@ class Draw:
     retain: list[Record]
     same_subject: list[Record]
     training: list[Record]
-    neighbors: list[Request]
     warnings: list[str]
+    neighbors: list[Request] = field(default_factory=list)
 
 
 def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int, spare: Sequence[Record] = ()) -> Draw:

@@ -1,7 +1,6 @@
 """The report: what was said before, what is said now, what else changed, what attacks get back."""
 
 import copy
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from transformers import PreTrainedModel
@@ -36,11 +35,12 @@ def attacked(opened: Opened, edits: WeightEdits, facts: Sequence[Fact]) -> dict[
         opened.model,
         opened.tokenizer,
         records,
+        context=opened.facts,
         seed=opened.settings.seed,
         batch_tokens=opened.scoring_tokens,
         progress=opened.settings.progress,
     )
-    return run(dataclasses.replace(audited, file=(*records, *opened.facts)), choose(None, quick=True))
+    return run(audited, choose(None, quick=True))
 
 
 def _before(model: PreTrainedModel, edits: WeightEdits) -> PreTrainedModel:

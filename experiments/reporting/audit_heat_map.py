@@ -11,7 +11,7 @@ from typing import Any
 from experiments.auditing.markup import document, table
 from experiments.reporting.audit_comparison import attacks_of
 
-LABELS, WIDE, HIGH, TOP = 140, 84, 20, 26
+LABELS, WIDE, HIGH, TOP = 140, 104, 20, 26
 STYLE = """
 .heat { --heat-ink: #1c1c1c; --heat-none: #eceff1; font: 11px system-ui, sans-serif; }
 .heat text { fill: var(--heat-ink); } .heat .more { fill: #d55e00; } .heat .less { fill: #0072b2; }

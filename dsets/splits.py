@@ -2,8 +2,9 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 
 from dsets.record import Record, relation
@@ -105,16 +106,21 @@ def _neighbors(forget: list[Record], retain: list[Record], known: list[Record], 
     levels = (probe.prompt for record in forget for probe in record.levels)
     scored = "\n".join([*neighborhoods, *levels, *(record.text for record in retain)])
     shuffled = random.Random(f"neighbors {seed}").sample(known, len(known))
-    others = list({one.subject: one for one in shuffled if one.subject not in taken}.values())
-    found = []
-    for record in {(one.prompt, one.frame): one for one in forget}.values():
-        nearest = sorted(others, key=lambda other: relation(other) != relation(record))
-        free = (other for other in nearest if other.subject not in scored)
-        found += [
-            replace(record.request(), subject=one.subject, target_true=one.target_true)
-            for one in islice(free, NEIGHBORS)
-        ]
-    return found
+    others = {one.subject: one for one in shuffled if one.subject not in taken}
+    of_relation: dict[str, list[Record]] = {}
+    for one in others.values():
+        of_relation.setdefault(relation(one), []).append(one)
+    named = cache(lambda subject: subject in scored)  # a long text, and most subjects are candidates of many forms
+
+    def nearest(own: str) -> Iterator[Record]:
+        yield from of_relation.get(own, ())
+        yield from (one for one in others.values() if relation(one) != own)
+
+    return [
+        replace(record.request(), subject=one.subject, target_true=one.target_true)
+        for record in {(one.prompt, one.frame): one for one in forget}.values()
+        for one in islice((one for one in nearest(relation(record)) if not named(one.subject)), NEIGHBORS)
+    ]
 
 
 def pools(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:

@@ -5,6 +5,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from experiments.auditing.context import NotPossible
 from util.modeling import decoder_layers
 from util.weights import read_weight
 
@@ -16,9 +17,12 @@ def layer_matrices(model: PreTrainedModel) -> list[str]:
 
 
 def changed_matrices(before: PreTrainedModel, after: PreTrainedModel) -> list[str]:
-    """Those whose weights differ between the two models: what was edited."""
-    return [
+    """Those whose weights differ between the two models: what was edited. NotPossible where none is."""
+    names = [
         name
         for name in layer_matrices(after)
         if not torch.equal(read_weight(before, name).to("cpu"), read_weight(after, name).to("cpu"))
     ]
+    if not names:
+        raise NotPossible("no linear weight of the decoder layers differs between the models")
+    return names

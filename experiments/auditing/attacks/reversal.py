@@ -13,32 +13,36 @@ from transformers import PreTrainedModel
 
 from experiments.auditing.attacks.asking import prompts_right
 from experiments.auditing.changed_weights import changed_matrices
-from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.context import Audited, Outcome
 from util.weights import WeightEdits, read_weight
 
 DROPPED = (1, 2, 4, 8, 16)
 """How many directions are dropped, one model after the other."""
 
-Change = Callable[[str, int], torch.Tensor]
-"""(module name, directions to drop) → its new matrix W_OI."""
+Less = Callable[[int], torch.Tensor]
+"""Number of directions to drop → the matrix W_OI without them."""
 
 
-def without_directions(W_OI: torch.Tensor, count: int, top: bool) -> torch.Tensor:
-    """The matrix less its `count` largest (or smallest) singular directions, float64."""
+def without_directions(W_OI: torch.Tensor, top: bool) -> Less:
+    """The matrix less so many of its largest (or smallest) singular directions, float64; they are found once."""
     left, singular, right = torch.linalg.svd(W_OI.double(), full_matrices=False)
-    kept = singular.clone()
-    if top:
-        kept[:count] = 0
-    else:
-        kept[max(0, len(kept) - count) :] = 0
-    return left * kept @ right
+
+    def less(count: int) -> torch.Tensor:
+        kept = singular.clone()
+        if top:
+            kept[:count] = 0
+        else:
+            kept[max(0, len(kept) - count) :] = 0
+        return left * kept @ right
+
+    return less
 
 
 def drop_from_weights(top: bool) -> Callable[[Audited], Outcome]:
     """An attack: the edited weights less their largest (or smallest) singular directions."""
 
     def attack(audited: Audited) -> Outcome:
-        return _try(audited, lambda name, count: without_directions(read_weight(audited.after, name), count, top))
+        return _try(audited, lambda name: without_directions(read_weight(audited.after, name), top))
 
     return attack
 
@@ -50,22 +54,23 @@ def drop_from_update(audited: Audited) -> Outcome:
     against the model after: with every direction of the update dropped the model before is back.
     """
 
-    def change(name: str, count: int) -> torch.Tensor:
+    def change(name: str) -> Less:
         old = read_weight(audited.before, name).to(audited.after.device).double()
-        return old + without_directions(read_weight(audited.after, name).double() - old, count, top=True)
+        update = without_directions(read_weight(audited.after, name).double() - old, top=True)
+        return lambda count: old + update(count)
 
     return _try(audited, change)
 
 
-def _try(audited: Audited, change: Change) -> Outcome:
-    """Right after any number of dropped directions; the details hold the share by that number."""
+def _try(audited: Audited, change: Callable[[str], Less]) -> Outcome:
+    """Right after any number of dropped directions; the details hold the share by that number. change: of a module."""
     names = changed_matrices(audited.before, audited.after)
-    if not names:
-        raise NotPossible("no linear weight of the decoder layers differs between the models")
+    with torch.no_grad():
+        changes = {name: change(name) for name in names}
     got: list[bool] = [False] * len(audited.records)
     curve: dict[str, list] = {"dropped": list(DROPPED), "facts": [], "controls": []}
     for count in DROPPED:
-        with torch.no_grad(), _changed(audited.after, {name: change(name, count) for name in names}):
+        with torch.no_grad(), _changed(audited.after, {name: less(count) for name, less in changes.items()}):
             flags = [bool(flag) for flag in prompts_right(audited, audited.after)]
         got = [old or new for old, new in zip(got, flags, strict=True)]
         split = len(audited.facts)

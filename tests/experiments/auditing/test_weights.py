@@ -60,7 +60,7 @@ def test_what_lies_in_the_smallest_directions_is_dropped():
     before, tokenizer = tiny_llama(max_position_embeddings=256)
     edits, names = WeightEdits(), [f"model.layers.{layer}.mlp.down_proj" for layer in range(4)]
     for name in names:
-        edits.write(before, name, without_directions(read_weight(before, name), 16, top=False))
+        edits.write(before, name, without_directions(read_weight(before, name), top=False)(16))
     facts = [Record(case_id=i, **fact) for i, fact in enumerate(known_facts(before, tokenizer, 8))]
     after, generator = copy.deepcopy(before), torch.Generator().manual_seed(0)
     for name in names:
@@ -84,8 +84,8 @@ def test_dropping_directions_leaves_the_others(top):
     W = torch.randn(5, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     left, singular, right = torch.linalg.svd(W, full_matrices=False)
     kept = slice(2, None) if top else slice(None, -2)
-    assert torch.allclose(without_directions(W, 2, top), left[:, kept] * singular[kept] @ right[kept])
-    assert without_directions(W, 9, top).abs().max() == 0
+    assert torch.allclose(without_directions(W, top)(2), left[:, kept] * singular[kept] @ right[kept])
+    assert without_directions(W, top)(9).abs().max() == 0
 
 
 @pytest.mark.parametrize("bits", [4, 8])

@@ -10,14 +10,12 @@ if __name__ == "__main__":
     import _checkout  # noqa: F401
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.reporting.table import aligned
 from experiments.running.script_settings import ArrivalsSettings
 from util import paths
-from util.errors import UserError
-from util.runs import check_writable, cli, write_json
+from util.runs import check_matplotlib, check_writable, cli, write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = ArrivalsSettings.parse(argv, "arrivals.py", __doc__)
     folder = Path(settings.output) if settings.output else paths.results_dir() / "arrivals"
     check_writable(folder, "--output")
-    if not settings.skip_plot and find_spec("matplotlib") is None:
-        raise UserError("the picture needs matplotlib; pip install -r requirements-extra.txt, or give --skip_plot")
+    if not settings.skip_plot:
+        check_matplotlib("the picture", "give --skip_plot")
     from experiments.requests.over_time import curves, prepared  # these load torch, which --help need not wait for
     from experiments.requests.over_time_plot import draw_curves
     from experiments.running.measurer import Measurer

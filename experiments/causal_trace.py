@@ -14,13 +14,12 @@ if __name__ == "__main__":
 import random
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.running.script_settings import CausalTraceSettings
 from util import paths
 from util.errors import UserError
-from util.runs import check_writable, cli
+from util.runs import check_matplotlib, check_writable, cli
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -84,11 +83,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _check(settings: CausalTraceSettings, folder: Path) -> None:
     """UserError, before any work is done, for what cannot be written or drawn."""
     check_writable(folder, "--output")
-    if not settings.skip_plot and find_spec("matplotlib") is None:
-        raise UserError(
-            "the heat map needs matplotlib, which is not installed; "
-            "pip install -r requirements-extra.txt, or give --skip_plot"
-        )
+    if not settings.skip_plot:
+        check_matplotlib("the heat map", "give --skip_plot")
 
 
 if __name__ == "__main__":

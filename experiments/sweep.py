@@ -38,9 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     failed = {job.model for some in in_turn(jobs) for job in launch(some, gpus)}
     if gpus:
         os.environ.update(one_gpu(gpus[0]))
-    from experiments.running.sweeping import (
-        grid,  # loads torch, which --help need not wait for, and which sees one GPU now
-    )
+    # Only now: it loads torch, which --help need not wait for, and which sees one GPU from here on.
+    from experiments.running.sweeping import grid
 
     for part in parts:
         own = [job.report for job in jobs if job.model == part.model_name]

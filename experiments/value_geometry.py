@@ -12,12 +12,10 @@ if __name__ == "__main__":
 
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from experiments.running.script_settings import ValueGeometrySettings
-from util.errors import UserError
-from util.runs import check_writable, cli, write_json
+from util.runs import check_matplotlib, check_writable, cli, write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,11 +78,8 @@ def _check(settings: ValueGeometrySettings) -> None:
         path = getattr(settings, flag)
         if path:
             check_writable(Path(path).parent, f"--{flag}")
-    if settings.plot and find_spec("matplotlib") is None:
-        raise UserError(
-            "the figure needs matplotlib, which is not installed; pip install -r requirements-extra.txt, or leave "
-            "--plot out"
-        )
+    if settings.plot:
+        check_matplotlib("the figure", "leave --plot out")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -152,6 +153,14 @@ def check_writable(folder: Path, flag: str = "--results_dir") -> None:
 def finished_runs(parent: Path, stem: str) -> list[Path]:
     """Finished run folders of that stem, oldest id first."""
     return sorted(path for path in parent.glob(f"{glob.escape(stem)}_run_*") if (path / "summary.json").is_file())
+
+
+def check_matplotlib(what: str, instead: str) -> None:
+    """UserError, before any work is done, where the optional package that draws `what` lacks. instead: of drawing."""
+    if find_spec("matplotlib") is None:
+        raise UserError(
+            f"{what} needs matplotlib, which is not installed; pip install -r requirements-extra.txt, or {instead}"
+        )
 
 
 def shows_bars(quiet: bool) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dsets import Record
 from experiments.auditing.attacks.asking import prompts_right
 from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.measuring.metrics import percent
 from util.likelihood import Answered, answered
 
 Learning = Callable[[Sequence[Answered]], Generator[int, None, None]]
@@ -62,8 +63,8 @@ def ask_while_learning(audited: Audited, lessons: Sequence[Lesson], learning: Le
     count = len(audited.facts)
     curve = {
         "steps": list(flags),
-        "facts": [_percent(some[:count]) for some in flags.values()],
-        "controls": [_percent(some[count:]) for some in flags.values()],
+        "facts": [_share(some[:count]) for some in flags.values()],
+        "controls": [_share(some[count:]) for some in flags.values()],
     }
     return audited.outcome(got, curve=curve)
 
@@ -73,6 +74,5 @@ def _any(flags: Sequence[bool | None]) -> bool | None:
     return any(known) if known else None
 
 
-def _percent(flags: Sequence[bool | None]) -> float:
-    known = [flag for flag in flags if flag is not None]
-    return 100 * sum(known) / len(known) if known else 0.0
+def _share(flags: Sequence[bool | None]) -> float:
+    return percent(flag for flag in flags if flag is not None) or 0.0

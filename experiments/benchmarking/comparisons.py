@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,7 +25,7 @@ from zerounlearn.solve import factor_utility, solve, solve_direct
 
 Numbers = dict[str, float]
 
-WITHOUT_SEARCH: tuple[Target, ...] = ("one_step", "ignorance")
+WITHOUT_SEARCH: tuple[Target, ...] = tuple(kind for kind in get_args(Target) if kind != "neutral")
 """Kinds of targets that take no search."""
 
 

@@ -81,7 +81,7 @@ def page(comparison: Mapping[str, Any]) -> str:
     ]
     parts = [
         "<h1>Audits compared</h1>",
-        "<p>What each attack gets back of the facts, less what it gets of subjects that do not exist, in points. "
+        "<p>What each attack gets back of the facts, less what it gets by chance, in points. "
         "Orange is more than chance, blue is less.</p>",
         f"<div class='wide'>{heat_map(comparison)}</div>",
         "<h2>Verdicts</h2>",

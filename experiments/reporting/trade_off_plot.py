@@ -9,6 +9,7 @@ from experiments.measuring.metrics import mean_and_deviation
 from experiments.reporting.table import rows_of
 from util.errors import UserError
 from util.files import atomically
+from util.runs import check_matplotlib
 
 KEPT = {"specificity": "Spe, %", "retain": "Retain, %"}
 """What is kept, by its name in a summary → axis."""
@@ -59,12 +60,9 @@ def _beats(one: Point, other: Point) -> bool:
 
 def checked(path: Path) -> Path:
     """The picture's path. UserError for a name that says no format, and where matplotlib lacks."""
-    from importlib.util import find_spec
-
     if path.suffix not in FORMATS:
         raise UserError(f"--plot {path}: give a name that ends in {' or '.join(FORMATS)}")
-    if find_spec("matplotlib") is None:
-        raise UserError("--plot needs matplotlib; pip install -r requirements-extra.txt")
+    check_matplotlib("the picture", "leave --plot out")
     return path
 
 

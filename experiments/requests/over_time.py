@@ -13,7 +13,7 @@ from typing import Any
 
 from baselines.registry import method
 from dsets import Dataset
-from dsets.splits import Draw, draw
+from dsets.splits import Draw
 from experiments.measuring.measure import measure
 from experiments.measuring.metrics import accuracy
 from experiments.measuring.perplexity import perplexity
@@ -21,6 +21,7 @@ from experiments.requests.ledger import open_ledger, terms_of
 from experiments.running.identity import key
 from experiments.running.measurer import Measurer
 from experiments.running.reading import read_hparams
+from experiments.running.run import drawn
 from experiments.running.run_record import finite
 from experiments.running.session import Session
 from experiments.running.settings import RunSettings
@@ -102,7 +103,7 @@ class Arrivals:
 def prepared(measurer: Measurer, settings: RunSettings, size: int, folder: Path) -> Arrivals:
     """The facts and the hparams of both methods. UserError where either lacks."""
     dataset = measurer.session.dataset(settings.ds_name)
-    facts = draw(dataset.records, settings.unlearn_num, settings.retain_num, settings.seed)
+    facts = drawn(dataset, settings)
     own = read_hparams(settings, settings.alg_name)
     other = read_hparams(settings.changed(alg_name="AlphaEdit", hparams_fname=None), "AlphaEdit")
     hparams = {settings.alg_name: own, "AlphaEdit": other}

@@ -16,7 +16,7 @@ from experiments.tracing.restoring import Traced
 from experiments.tracing.traced_facts import PLACES, SUBJECT_LAST, KnownFact, as_fact
 from tests.experiments.known import saved
 from tests.tiny import TINY, tokenizer
-from util import modeling
+from util import modeling, runs
 from util.errors import UserError
 from util.likelihood import Answered
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_done_is_said(asked, tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=words):
             causal_trace.main([*asked, "--skip_plot", *flags])
-    monkeypatch.setattr(causal_trace, "find_spec", lambda name: None)
+    monkeypatch.setattr(runs, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="requirements-extra.txt"):
         causal_trace.main(asked)
     assert not (tmp_path / "out").exists()

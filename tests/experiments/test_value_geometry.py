@@ -8,6 +8,7 @@ import torch
 from experiments import value_geometry
 from tests.experiments.small import Workplace
 from tests.tiny import tiny_llama
+from util import runs
 from util.errors import UserError
 from util.request import Request
 from util.weights import read_weight
@@ -103,6 +104,6 @@ def test_what_cannot_be_measured_is_said(asked, flags, words):
 
 
 def test_the_figure_needs_matplotlib(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(value_geometry, "find_spec", lambda name: None)
+    monkeypatch.setattr(runs, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="leave --plot out"):
         value_geometry.main([*asked, f"--plot={tmp_path / 'a.svg'}"])

@@ -7,8 +7,9 @@ import torch
 
 from tests.contract import RETAIN, forget, hparams_for
 from tests.tiny import REQUESTS, TEMPLATES, TINY
+from util.editing.contexts import PLAIN
 from util.editing.setting import Setting
-from zerounlearn.local.edit import PLAIN, protected_requests
+from zerounlearn.local.edit import protected_requests
 
 
 @pytest.fixture

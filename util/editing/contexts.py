@@ -23,6 +23,9 @@ TOP_K = 5
 
 Templates = list[list[str]]
 
+PLAIN: Templates = [["{}"]]
+"""No text before a prompt."""
+
 
 def generate(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Templates:
     """Two groups of templates: ``["{}"]`` and one ``"<continuation>. {}"`` per opener (as in MEMIT).

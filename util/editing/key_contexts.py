@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from util.editing.contexts import LONG_TOKENS, OPENERS, Templates, check, continuation, fitting
+from util.editing.contexts import LONG_TOKENS, OPENERS, PLAIN, Templates, check, continuation, fitting
 from util.errors import UserError
 from util.hparams import KeyContext
 from util.request import Request
@@ -29,7 +29,7 @@ def in_context(
     UserError where there is no retain request for ``few_shot``, or no room among the model's positions.
     """
     if context == "subject_alone":
-        return [replace(request, prompt="{}") for request in requests], [["{}"]]
+        return [replace(request, prompt="{}") for request in requests], PLAIN
     if context == "long_prefix":
         prefix = continuation(model, tokenizer, OPENERS[0], seed, LONG_TOKENS) + ". "
     else:

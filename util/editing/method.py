@@ -42,12 +42,12 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
 
         moments: module name → E[k kᵀ] (d_in, d_in) of the unedited model, for the methods whose HParams.needs_moments.
         context_templates: groups of templates; None generates them from `seed` where the method needs some.
-        retain_requests: facts to keep, for methods that train on some (NPO). neighbors: other subjects in
-        the requests' own prompt forms, for methods that leave such alone (ZeroUnlearn_Local); their answers are not
-        read, and need not be known. previous: in a sequential run, the edits
-        of the steps before (AlphaEdit protects their keys). seed: draws templates and orders. batch_tokens: padded
-        tokens of one batch; None takes what the machine takes with ease. progress: show bars. target_cache: where
-        targets are kept for other methods and runs; None keeps none.
+        retain_requests: facts to keep, for methods that train on some (NPO). neighbors: other subjects in the requests'
+        own prompt forms, for methods that leave such alone (ZeroUnlearn_Local); their answers are not read, and need
+        not be known. previous: in a sequential run, the edits of the steps before (AlphaEdit protects their keys).
+        seed: draws templates and orders. batch_tokens: padded tokens of one batch; None takes what the machine takes
+        with ease. progress: show bars. target_cache: where targets are kept for other methods and runs; None keeps
+        none.
         Options that a method does not need are accepted and left alone. Raises UserError on bad input, and leaves every
         weight as it was whenever it raises.
         """

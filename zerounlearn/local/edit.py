@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from util.editing.contexts import Templates
+from util.editing.contexts import PLAIN
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.invented import invented_names
@@ -12,9 +12,6 @@ from util.request import Request
 from util.weights import WeightEdits
 from zerounlearn.local.hparams import HParams
 from zerounlearn.local.solve import solve, without_own_direction
-
-PLAIN: Templates = [["{}"]]
-"""No text before a prompt."""
 
 
 def edit(setting: Setting, hparams: HParams) -> WeightEdits:

@@ -6,6 +6,7 @@ from experiments.reporting.trade_off_plot import Point, checked, front, points
 from experiments.summarize import main
 from tests.experiments.reporting.test_table import summary
 from tests.experiments.test_summarize import put
+from util import runs
 from util.errors import UserError
 
 AFTER = {"efficacy": 1.0, "generalization": 3.0, "specificity": 90.0, "retain": 80.0}
@@ -62,6 +63,6 @@ def test_a_picture_of_no_known_kind_is_refused_before_anything_is_read(tmp_path)
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(runs, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="requirements-extra"):
         checked(tmp_path / "a.svg")

@@ -5,6 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from baselines import memit
+from experiments.auditing.states import read_by_head, states_after_layers
 from experiments.benchmarking.plain import find_target
 from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, PER_LAYER, SLIDING, build
 from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokenizer
@@ -18,9 +19,9 @@ from util.editing.suffixes import Entry, FactText, WholeTexts, cut
 from util.editing.targets import find_targets
 from util.errors import UserError
 from util.forward import final_hidden, project
-from util.hooks import capture
+from util.hooks import capture, patch
 from util.modeling import attention_modules, decoder_layers, module_names
-from util.tokens import pad
+from util.tokens import encode, pad
 from util.weights import weights_hash
 from zerounlearn import HParams, apply_to_model
 
@@ -75,6 +76,44 @@ def test_keys_are_the_rows_own(setting):
     ]
     means = torch.stack([torch.cat(alone[2 * i : 2 * i + 2], 1).mean(1) for i in range(3)], 1)
     torch.testing.assert_close(together, means, atol=1e-5, rtol=1e-4)
+
+
+def test_states_are_read_by_the_head_alone(setting):
+    """The logit lens, at the last layer, says what the model says, and at every layer what a whole pass would say."""
+    model, tok, _ = setting
+    ids = tuple(encode(tok, REQUESTS[0].text))
+    (states_LPO,) = states_after_layers(model, [ids], [range(len(ids))], 2048)
+    blank = pad([[0]] * len(ids))
+    with torch.no_grad():
+        own = model(input_ids=torch.tensor([ids])).logits[0].argmax(-1)
+        with patch(decoder_layers(model)[-1], lambda hidden: states_LPO[0].to(hidden).view_as(hidden)):
+            lowest = project(model, final_hidden(model, blank))[:, 0].argmax(-1)
+    said = read_by_head(model, states_LPO)
+    assert torch.equal(said[-1], own) and torch.equal(said[0], lowest)
+
+
+def test_states_of_a_layer_are_put_back_from_a_position_on(setting):
+    """Other texts' states in place of a layer's output: the cut texts and the whole ones say the same."""
+    model, tok, _ = setting
+    rows = [tuple(encode(tok, one.text)) for one in REQUESTS]
+    cuts = [FactText(list(ids), len(ids) - 2) for ids in rows]
+    given = [states_LPO[1] for states_LPO in states_after_layers(model, rows[::-1], [range(1, 3)] * len(rows), 2048)]
+    texts = cut(model, cuts, Entry(1))
+
+    def put(hidden):
+        changed = hidden.clone().view(len(rows), -1, hidden.shape[-1])
+        for row, states in enumerate(given):
+            changed[row, len(rows[row]) - 2 : len(rows[row])] = states
+        return changed.view(hidden.shape)
+
+    with torch.no_grad():
+        found = texts.final_with(model, given)
+        with patch(decoder_layers(model)[1], put):
+            whole = final_hidden(model, pad(rows))
+        own = final_hidden(model, pad(rows))
+    for row, ids in enumerate(rows):
+        torch.testing.assert_close(found[row, :2], whole[row, len(ids) - 2 : len(ids)], atol=1e-4, rtol=1e-3)
+        assert not torch.allclose(found[row, :2], own[row, len(ids) - 2 : len(ids)], atol=1e-3)
 
 
 def test_statistics_edit_and_undo(setting):

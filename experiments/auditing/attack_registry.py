@@ -60,7 +60,9 @@ ATTACKS = {
     "relearn_half": Attack(on_other_half, "taught the other half of the facts", cost=57),
     "relearn_subjects": Attack(on_same_subjects, "taught other facts about the same subjects", cost=46),
     "relearn_unrelated": Attack(on_unrelated_text, "taught a text about nothing", cost=30),
-    "drop_top": Attack(drop_from_weights(top=True), "edited weights less their largest directions", cost=4.5),
+    "drop_top": Attack(
+        drop_from_weights(top=True), "edited weights less their largest directions", quick=True, cost=4.5
+    ),
     "drop_bottom": Attack(drop_from_weights(top=False), "edited weights less their smallest directions", cost=4.5),
     "drop_update": Attack(drop_from_update, "the update less its largest directions", counted=False, cost=4.5),
     "mask": Attack(mask, "edited weights behind a mask that the other half of the facts has taught", cost=17),

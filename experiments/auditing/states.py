@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from util.batching import in_batches
 from util.forward import final_hidden, project
-from util.hooks import by_row, capture, frozen, patch
+from util.hooks import answering, by_row, capture, first, frozen, with_first
 from util.likelihood import LOGITS_AT_ONCE, Ids
 from util.modeling import decoder_layers
 from util.tokens import pad
@@ -43,12 +43,25 @@ def read_by_head(model: PreTrainedModel, states_LNO: torch.Tensor) -> torch.Tens
     states_PO = states_LNO.flatten(0, 1)
     step = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
     with torch.no_grad(), frozen(model):
-        said_P = torch.cat([_read(model, some_PO).argmax(-1).cpu() for some_PO in states_PO.split(step)])
+        usual = _passed_on(model)
+        said_P = torch.cat([_read(model, some_PO, usual).argmax(-1).cpu() for some_PO in states_PO.split(step)])
     return said_P.view(states_LNO.shape[:2])
 
 
-def _read(model: PreTrainedModel, states_PO: torch.Tensor) -> torch.Tensor:
-    """Logits (P, V)."""
+def _passed_on(model: PreTrainedModel) -> object:
+    """What the last decoder layer returns for one text of one token, in the form that the family gives it."""
+    found: list[object] = []
+    handle = decoder_layers(model)[-1].register_forward_hook(lambda _m, _a, output: found.append(output))
+    try:
+        final_hidden(model, pad([[0]], device=model.device))
+    finally:
+        handle.remove()
+    return found[0]
+
+
+def _read(model: PreTrainedModel, states_PO: torch.Tensor, usual: object) -> torch.Tensor:
+    """Logits (P, V); no layer runs. usual: see `_passed_on`."""
     blank = pad([[0]] * len(states_PO), device=model.device)
-    with patch(decoder_layers(model)[-1], lambda hidden: states_PO.to(hidden).view_as(hidden)):
+    states = states_PO.to(first(usual)).view(-1, *first(usual).shape[1:])
+    with answering(decoder_layers(model), with_first(usual, states)):
         return project(model, final_hidden(model, blank))[:, 0]

@@ -22,7 +22,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 
 from util.editing.passage import Passage
 from util.forward import FOREIGN, backbone, noise, reason, relative_error, run
-from util.hooks import capture, first, patch, replaced
+from util.hooks import by_row, capture, first, patch, replaced
 from util.modeling import decoder_layers
 from util.tokens import Batch, pad
 
@@ -119,6 +119,11 @@ class Suffixes:
         """Hidden states (R, S, O) after the final norm, with nothing added."""
         return self._run(model, self.hidden_RSO)
 
+    def final_with(self, model: PreTrainedModel, states_PO: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Hidden states (R, S, O) after the final norm, with each row's states in place of the layer's output, from the
+        fact's position on."""
+        return self._run(model, _put(self.hidden_RSO, torch.zeros_like(self.positions[:, 0]), states_PO))
+
     def _run(self, model: PreTrainedModel, hidden_RSO: torch.Tensor) -> torch.Tensor:
         with replaced(decoder_layers(model)[: self.entry.layer + 1], hidden_RSO, self.as_tuple):
             output = backbone(model)(
@@ -177,6 +182,23 @@ class WholeTexts:
         with patch(layers[self.entry.layer], add), capture(modules) as seen:
             run(model, self.batch, use_cache=False)
         return {int(name): from_fact(hidden, self.fact_R, self.count) for name, hidden in seen.items()}
+
+    def final_with(self, model: PreTrainedModel, states_PO: Sequence[torch.Tensor]) -> torch.Tensor:
+        """As `Suffixes.final_with`."""
+
+        def put(hidden: torch.Tensor) -> torch.Tensor:
+            return _put(by_row(hidden, len(self.fact_R)), self.fact_R, states_PO).view(hidden.shape)
+
+        with patch(decoder_layers(model)[self.entry.layer], put):
+            return from_fact(run(model, self.batch, use_cache=False)[0], self.fact_R, self.count)
+
+
+def _put(hidden_RTO: torch.Tensor, first_R: torch.Tensor, states_PO: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A copy with each row's states in it, from the row's position in `first` on."""
+    changed_RTO = hidden_RTO.clone()
+    for row, (start, states) in enumerate(zip(first_R.tolist(), states_PO, strict=True)):
+        changed_RTO[row, start : start + len(states)] = states.to(changed_RTO)
+    return changed_RTO
 
 
 def from_fact(hidden_RTO: torch.Tensor, fact_R: torch.Tensor, count: int) -> torch.Tensor:

@@ -19,18 +19,17 @@ from dsets import Record
 from experiments.auditing.context import Audited, Outcome, renamed
 from experiments.auditing.states import states_after_layers
 from experiments.measuring.scoring import score
-from util.forward import final_hidden
-from util.hooks import by_row, frozen, patch
+from util.editing.suffixes import Entry, FactText, cut
+from util.hooks import frozen
 from util.invented import invented_names
 from util.likelihood import Answered, answered, read_tokens
 from util.modeling import decoder_layers
-from util.tokens import pad
 
 CARRIES = 0.05
 """The least loss of log p (mean over the answer's tokens) by a stand-in's states for a layer to count (the paper's)."""
 
 MOST_CONTROLS = 4
-"""Controls of a fact that are tried: each costs a pass for every layer."""
+"""Controls of a fact that are tried: each costs a pass over the layers above every layer."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,10 @@ class _Patched:
     right: torch.Tensor
 
 
+_Donor = tuple[PreTrainedModel, Sequence[Record]]
+"""Whose states, and about what: one record for each fact."""
+
+
 def depth(audited: Audited) -> Outcome:
     """The answer stays right with some layer's states of the model after, where a stand-in's states make it wrong.
 
@@ -48,17 +51,18 @@ def depth(audited: Audited) -> Outcome:
     d1 and d2 what log p loses by the stand-in's states and by those of the model after: 1 forgotten, 0 all there.
     ``by_layer``: percent of the facts that stay right, after and by the stand-in.
     """
-    facts, count = audited.facts, len(audited.facts)
-    usual_N1, nobody = _usual(audited), _nobody(audited)
-    after = _patched(audited, audited.after, facts)
+    count = len(audited.facts)
     rounds = min(MOST_CONTROLS, len(audited.controls) // count)
-    tried = [_patched(audited, audited.after, audited.controls[i * count : (i + 1) * count]) for i in range(rounds)]
-    controls = [bool(flag) for one in tried for flag in (one.right & ~nobody.right).any(1)]
+    controls = [audited.controls[i * count : (i + 1) * count] for i in range(rounds)]
+    usual_N1 = _usual(audited)
+    nobody, after, *tried = _patched(
+        audited, [_nobody(audited), *((audited.after, one) for one in [audited.facts, *controls])]
+    )
     score_N = depth_score(usual_N1 - nobody.log_p, usual_N1 - after.log_p)
     known = score_N[~score_N.isnan()]
     return Outcome(
         tuple(bool(flag) for flag in (after.right & ~nobody.right).any(1)),
-        tuple(controls),
+        tuple(bool(flag) for one in tried for flag in (one.right & ~nobody.right).any(1)),
         {
             "depth": known.mean().item() if len(known) else None,
             "against": "stand-in" if audited.oracle is None else "oracle",
@@ -78,13 +82,12 @@ def _percent(right_NL: torch.Tensor) -> list[float]:
     return (100 * right_NL.double().mean(0)).tolist()
 
 
-def _nobody(audited: Audited) -> _Patched:
-    """The same with states that hold nothing of the facts: the oracle's, or those of subjects that do not exist."""
+def _nobody(audited: Audited) -> _Donor:
+    """Whose states hold nothing of the facts: the oracle's, or those of subjects that do not exist."""
     if audited.oracle is not None:
-        return _patched(audited, audited.oracle, audited.facts)
+        return audited.oracle, audited.facts
     names = invented_names(len(audited.facts), audited.seed + 1)
-    stand_ins = [renamed(record, name) for record, name in zip(audited.facts, names, strict=True)]
-    return _patched(audited, audited.before, stand_ins)
+    return audited.before, [renamed(record, name) for record, name in zip(audited.facts, names, strict=True)]
 
 
 def _usual(audited: Audited) -> torch.Tensor:
@@ -94,45 +97,44 @@ def _usual(audited: Audited) -> torch.Tensor:
     return torch.tensor([[statistics.fmean(scores[one].log_probs)] for one in questions], dtype=torch.float64)
 
 
-def _patched(audited: Audited, donor: PreTrainedModel, sources: Sequence[Record]) -> _Patched:
-    """What the model before says of the facts with the donor's states about the sources, one for each fact."""
+def _patched(audited: Audited, donors: Sequence[_Donor]) -> list[_Patched]:
+    """What the model before says of the facts with each donor's states."""
     pairs = [answered(audited.tokenizer, *one.own_question) for one in audited.facts]
-    given = [answered(audited.tokenizer, *one.own_question) for one in sources]
-    states = states_after_layers(
-        donor, [one.ids for one in given], [_reads(one) for one in given], audited.batch_tokens
-    )
-    layers = decoder_layers(audited.before)
-    log_p, right = [], []
-    for layer, part in enumerate(layers):
-        log_p_N, right_N = _replaced(audited.before, part, pairs, [one[layer] for one in states])
-        log_p.append(log_p_N)
-        right.append(right_N)
-    return _Patched(torch.stack(log_p, 1), torch.stack(right, 1))
+    given = [_states(audited, *donor) for donor in donors]
+    by_layer = [
+        _replaced(audited.before, layer, pairs, [[one[layer] for one in states] for states in given])
+        for layer in range(len(decoder_layers(audited.before)))
+    ]
+    return [
+        _Patched(torch.stack([log_p for log_p, _ in one], 1), torch.stack([right for _, right in one], 1))
+        for one in zip(*by_layer, strict=True)
+    ]
 
 
-def _reads(pair: Answered) -> range:
-    """The positions after which the answer's tokens follow."""
-    return range(len(pair.prompt) - 1, len(pair.ids))
+def _states(audited: Audited, model: PreTrainedModel, records: Sequence[Record]) -> list[torch.Tensor]:
+    """Of each record, the states (L, P, O) after which the answer's tokens follow."""
+    rows = [answered(audited.tokenizer, *one.own_question) for one in records]
+    positions = [range(len(one.prompt) - 1, len(one.ids)) for one in rows]
+    return states_after_layers(model, [one.ids for one in rows], positions, audited.batch_tokens)
 
 
 def _replaced(
-    model: PreTrainedModel, layer: torch.nn.Module, pairs: Sequence[Answered], states_PO: Sequence[torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean log p of the answers and whether they are right, (N,) each, with the layer's output replaced there."""
-
-    def change(hidden: torch.Tensor) -> torch.Tensor:
-        changed = by_row(hidden, len(pairs)).clone()
-        for row, (pair, state) in enumerate(zip(pairs, states_PO, strict=True)):
-            changed[row, list(_reads(pair))] = state.to(changed.device, changed.dtype)
-        return changed.view(hidden.shape)
-
-    with torch.no_grad(), frozen(model), patch(layer, change):
-        hidden = final_hidden(model, pad([pair.ids for pair in pairs], device=model.device))
-    places = [pair.places(row) for row, pair in enumerate(pairs)]
-    with torch.no_grad():
-        log_p, right = read_tokens(model, hidden, [place for some in places for place in some])
-    sizes = [len(some) for some in places]
-    return (
-        torch.stack([one.mean().cpu() for one in log_p.split(sizes)]).double(),
-        torch.stack([one.all().cpu() for one in right.split(sizes)]),
-    )
+    model: PreTrainedModel, layer: int, pairs: Sequence[Answered], given: Sequence[Sequence[torch.Tensor]]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Mean log p of the answers and whether they are right, (N,) each, with the layer's output replaced there by each
+    of the given: states (P, O) of every pair. What lies before and below is run once.
+    """
+    sizes = [len(pair.answer) for pair in pairs]
+    places = [place for row, pair in enumerate(pairs) for place in pair.places(row, len(pair.prompt) - 1)]
+    said = []
+    with torch.no_grad(), frozen(model):
+        texts = cut(model, [FactText(list(pair.ids), len(pair.prompt) - 1) for pair in pairs], Entry(layer))
+        for states_PO in given:
+            log_p, right = read_tokens(model, texts.final_with(model, states_PO), places)
+            said.append(
+                (
+                    torch.stack([one.mean().cpu() for one in log_p.split(sizes)]).double(),
+                    torch.stack([one.all().cpu() for one in right.split(sizes)]),
+                )
+            )
+    return said

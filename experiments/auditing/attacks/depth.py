@@ -9,7 +9,7 @@ Shape letters: N facts, L decoder layers, P positions of a row, O hidden size.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +19,13 @@ from dsets import Record
 from experiments.auditing.context import Audited, Outcome, renamed
 from experiments.auditing.states import states_after_layers
 from experiments.measuring.scoring import score
-from util.editing.suffixes import Entry, FactText, cut
+from util.editing.restarts import goes_on, record
+from util.editing.suffixes import Entry, FactText, Suffixes, WholeTexts, cut
 from util.hooks import frozen
 from util.invented import invented_names
 from util.likelihood import Answered, answered, read_tokens
 from util.modeling import decoder_layers
+from util.tokens import pad
 
 CARRIES = 0.05
 """The least loss of log p (mean over the answer's tokens) by a stand-in's states for a layer to count (the paper's)."""
@@ -101,10 +103,12 @@ def _patched(audited: Audited, donors: Sequence[_Donor]) -> list[_Patched]:
     """What the model before says of the facts with each donor's states."""
     pairs = [answered(audited.tokenizer, *one.own_question) for one in audited.facts]
     given = [_states(audited, *donor) for donor in donors]
-    by_layer = [
-        _replaced(audited.before, layer, pairs, [[one[layer] for one in states] for states in given])
-        for layer in range(len(decoder_layers(audited.before)))
-    ]
+    with torch.no_grad(), frozen(audited.before):
+        at = _cuts(audited.before, pairs)
+        by_layer = [
+            [_said(audited.before, at(layer), pairs, [one[layer] for one in states]) for states in given]
+            for layer in range(len(decoder_layers(audited.before)))
+        ]
     return [
         _Patched(torch.stack([log_p for log_p, _ in one], 1), torch.stack([right for _, right in one], 1))
         for one in zip(*by_layer, strict=True)
@@ -118,23 +122,28 @@ def _states(audited: Audited, model: PreTrainedModel, records: Sequence[Record])
     return states_after_layers(model, [one.ids for one in rows], positions, audited.batch_tokens)
 
 
-def _replaced(
-    model: PreTrainedModel, layer: int, pairs: Sequence[Answered], given: Sequence[Sequence[torch.Tensor]]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Mean log p of the answers and whether they are right, (N,) each, with the layer's output replaced there by each
-    of the given: states (P, O) of every pair. What lies before and below is run once.
+def _cuts(model: PreTrainedModel, pairs: Sequence[Answered]) -> Callable[[int], Suffixes | WholeTexts]:
+    """By layer, what is to be run again when the layer's output changes from the prompts' last tokens on.
+
+    The texts themselves run once, if the model can go on from any layer; else once for every layer.
     """
-    sizes = [len(pair.answer) for pair in pairs]
+    starts = [len(pair.prompt) - 1 for pair in pairs]
+    restarts = record(model, pad([pair.ids for pair in pairs], device=model.device))
+    if restarts is not None and goes_on(model, restarts):
+        rows, start_R = torch.arange(len(pairs)), torch.tensor(starts)
+        return lambda layer: restarts.suffixes(rows, start_R, layer + 1)
+    texts = [FactText(list(pair.ids), start) for pair, start in zip(pairs, starts, strict=True)]
+    return lambda layer: cut(model, texts, Entry(layer))
+
+
+def _said(
+    model: PreTrainedModel, texts: Suffixes | WholeTexts, pairs: Sequence[Answered], states_PO: Sequence[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean log p of the answers and whether they are right, (N,) each, with these states put into the texts."""
     places = [place for row, pair in enumerate(pairs) for place in pair.places(row, len(pair.prompt) - 1)]
-    said = []
-    with torch.no_grad(), frozen(model):
-        texts = cut(model, [FactText(list(pair.ids), len(pair.prompt) - 1) for pair in pairs], Entry(layer))
-        for states_PO in given:
-            log_p, right = read_tokens(model, texts.final_with(model, states_PO), places)
-            said.append(
-                (
-                    torch.stack([one.mean().cpu() for one in log_p.split(sizes)]).double(),
-                    torch.stack([one.all().cpu() for one in right.split(sizes)]),
-                )
-            )
-    return said
+    sizes = [len(pair.answer) for pair in pairs]
+    log_p, right = read_tokens(model, texts.final_with(model, states_PO), places)
+    return (
+        torch.stack([one.mean().cpu() for one in log_p.split(sizes)]).double(),
+        torch.stack([one.all().cpu() for one in right.split(sizes)]),
+    )

@@ -31,7 +31,7 @@ from util.errors import UserError
 from util.modeling import layer_count
 from util.runs import stages, write_json
 
-VERSION = 3
+VERSION = 4
 """Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 At one layer, the states of the last prompt token and of the answer's tokens are replaced; the layers above are those of
 the model before, so that nothing above can hide what a state holds. What the same layer's states of an invented subject
 do to the answer says whether the layer carries the fact at all. (Unlearning depth score, arXiv 2605.24614, which
-takes a retrained model for that: the audit's oracle. Where there is none, a subject that nobody knows stands in.)
+takes a retrained model for that: the audit's oracle. Where there is none, subjects stand in of whom it is not true.)
 
 Shape letters: N facts, L decoder layers, P positions of a row, O hidden size.
 """
@@ -42,33 +42,37 @@ class _Patched:
     right: torch.Tensor
 
 
+PEERS = 3
+"""Known subjects with another answer whose states are tried, beside an invented one's."""
+
 _Donor = tuple[PreTrainedModel, Sequence[Record]]
 """Whose states, and about what: one record for each fact."""
 
 
 def depth(audited: Audited) -> Outcome:
-    """The answer stays right with some layer's states of the model after, where a stand-in's states make it wrong.
+    """The answer stays right with some layer's states of the model after, where the stand-ins' make it wrong: the
+    invented subject's, and those of most known ones.
 
     details: ``depth`` of the facts, mean over facts of Σ d1 · clip(d2 / d1, 0, 1) / Σ d1 over the layers with d1 > .05,
     d1 and d2 what log p loses by the stand-in's states and by those of the model after: 1 forgotten, 0 all there.
-    ``by_layer``: percent of the facts that stay right, after and by the stand-in.
+    ``by_layer``: percent of the facts that stay right, after and by the stand-ins.
     """
     count = len(audited.facts)
     rounds = min(MOST_CONTROLS, len(audited.controls) // count)
     controls = [audited.controls[i * count : (i + 1) * count] for i in range(rounds)]
-    usual_N1 = _usual(audited)
-    nobody, after, *tried = _patched(
-        audited, [_nobody(audited), *((audited.after, one) for one in [audited.facts, *controls])]
-    )
+    usual_N1, ignorant = _usual(audited), _ignorant(audited)
+    said = _patched(audited, [*ignorant, *((audited.after, one) for one in [audited.facts, *controls])])
+    (nobody, *others), (after, *tried) = said[: len(ignorant)], said[len(ignorant) :]
+    without_NL = _stays_right(nobody, others)
     score_N = depth_score(usual_N1 - nobody.log_p, usual_N1 - after.log_p)
     known = score_N[~score_N.isnan()]
     return Outcome(
-        tuple(bool(flag) for flag in (after.right & ~nobody.right).any(1)),
-        tuple(bool(flag) for one in tried for flag in (one.right & ~nobody.right).any(1)),
+        tuple(bool(flag) for flag in (after.right & ~without_NL).any(1)),
+        tuple(bool(flag) for one in tried for flag in (one.right & ~without_NL).any(1)),
         {
             "depth": known.mean().item() if len(known) else None,
             "against": "stand-in" if audited.oracle is None else "oracle",
-            "by_layer": {"after": _percent(after.right), "stand_in": _percent(nobody.right)},
+            "by_layer": {"after": _percent(after.right), "stand_in": _percent(without_NL)},
         },
     )
 
@@ -80,16 +84,37 @@ def depth_score(d1_NL: torch.Tensor, d2_NL: torch.Tensor) -> torch.Tensor:
     return (counted_NL * share_NL).sum(1) / counted_NL.sum(1)
 
 
+def _stays_right(nobody: _Patched, others: Sequence[_Patched]) -> torch.Tensor:
+    """(N, L): whether the answer is right without what a state could hold of it. One known subject may have the same
+    answer by another fact; most do not."""
+    if not others:
+        return nobody.right
+    return nobody.right | (torch.stack([one.right for one in others]).double().mean(0) > 0.5)
+
+
 def _percent(right_NL: torch.Tensor) -> list[float]:
     return (100 * right_NL.double().mean(0)).tolist()
 
 
-def _nobody(audited: Audited) -> _Donor:
-    """Whose states hold nothing of the facts: the oracle's, or those of subjects that do not exist."""
+def _ignorant(audited: Audited) -> list[_Donor]:
+    """Whose states hold nothing of the facts: the oracle's, or of the model before those about a subject that does not
+    exist, and about known ones with another answer. The layers above may find the answer all the same, at the tokens
+    before; the states of a subject that the model knows, but not this of it, leave them to it as an invented one's
+    do not.
+    """
     if audited.oracle is not None:
-        return audited.oracle, audited.facts
-    names = invented_names(len(audited.facts), audited.seed + 1)
-    return audited.before, [renamed(record, name) for record, name in zip(audited.facts, names, strict=True)]
+        return [(audited.oracle, audited.facts)]
+    count = len(audited.facts)
+    names = invented_names((1 + PEERS) * count, audited.seed + 1)
+    rest = iter(names[count:])
+    rounds: list[list[Record]] = [[] for _ in range(1 + PEERS)]
+    for fact, invented in zip(audited.facts, names):
+        known = dict.fromkeys(peer.subject for peer in audited.peers(fact))
+        drawn = audited.draw(fact, "stand-ins").sample(list(known), min(PEERS, len(known)))
+        stand_ins = [invented, *drawn, *(next(rest) for _ in range(PEERS - len(drawn)))]
+        for some, subject in zip(rounds, stand_ins, strict=True):
+            some.append(renamed(fact, subject))
+    return [(audited.before, some) for some in rounds]
 
 
 def _usual(audited: Audited) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from baselines import memit
-from experiments.auditing.states import read_by_head, states_after_layers
+from experiments.auditing.states import said_by_head, states_after_layers
 from experiments.benchmarking.plain import find_target
 from tests.families import COMMON, FAMILIES, LLAMA_LIKE, OPT, PER_LAYER, SLIDING, build
 from tests.tiny import REQUESTS, TARGET_SETTINGS, TEMPLATES, moments_for, tokenizer
@@ -78,18 +78,27 @@ def test_keys_are_the_rows_own(setting):
     torch.testing.assert_close(together, means, atol=1e-5, rtol=1e-4)
 
 
-def test_states_are_read_by_the_head_alone(setting):
-    """The logit lens, at the last layer, says what the model says, and at every layer what a whole pass would say."""
+@pytest.mark.parametrize("rivals", [4, 1024], ids=["few-rivals", "all-tokens"])
+def test_states_are_read_by_the_head_alone(setting, rivals, monkeypatch):
+    """The logit lens says at every layer what a pass with that layer's states at its end says, and no more."""
+    monkeypatch.setattr("experiments.auditing.states.RIVALS", rivals)
     model, tok, _ = setting
     ids = tuple(encode(tok, REQUESTS[0].text))
     (states_LPO,) = states_after_layers(model, [ids], [range(len(ids))], 2048)
-    blank = pad([[0]] * len(ids))
+    said = []
+    for states_PO in states_LPO:
+        blank = pad([[0]] * len(ids))
+        with (
+            torch.no_grad(),
+            patch(decoder_layers(model)[-1], lambda hidden, some=states_PO: some.to(hidden).view_as(hidden)),
+        ):
+            said.append(project(model, final_hidden(model, blank))[:, 0].argmax(-1))
     with torch.no_grad():
         own = model(input_ids=torch.tensor([ids])).logits[0].argmax(-1)
-        with patch(decoder_layers(model)[-1], lambda hidden: states_LPO[0].to(hidden).view_as(hidden)):
-            lowest = project(model, final_hidden(model, blank))[:, 0].argmax(-1)
-    said = read_by_head(model, states_LPO)
-    assert torch.equal(said[-1], own) and torch.equal(said[0], lowest)
+    said_LN = torch.stack(said)
+    assert torch.equal(said_LN[-1], own)
+    for token in said_LN.unique().tolist():
+        assert torch.equal(said_by_head(model, states_LPO, [token] * len(ids)), said_LN == token)
 
 
 def test_states_of_a_layer_are_put_back_from_a_position_on(setting):

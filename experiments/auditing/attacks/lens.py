@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from dsets import Record
 from experiments.auditing.context import Audited, Outcome
-from experiments.auditing.states import read_by_head, states_after_layers
+from experiments.auditing.states import said_by_head, states_after_layers
 
 
 def lens(audited: Audited) -> Outcome:
@@ -36,9 +36,9 @@ def _read(audited: Audited, model: PreTrainedModel, records: Sequence[Record]) -
     rows = [tuple(prompt) for prompt, *_ in split]
     places = [range(last, len(prompt)) for prompt, _, _, last in split]
     states = states_after_layers(model, rows, places, audited.batch_tokens)
-    said_LN = read_by_head(audited.before, torch.cat(states, dim=1))
     sizes = [len(some) for some in places]
-    return [said_LP == answer[0] for said_LP, (_, answer, *_) in zip(said_LN.split(sizes, dim=1), split, strict=True)]
+    wanted = [answer[0] for (_, answer, *_), size in zip(split, sizes, strict=True) for _ in range(size)]
+    return list(said_by_head(audited.before, torch.cat(states, dim=1), wanted).split(sizes, dim=1))
 
 
 def _by_layer(wins: list[torch.Tensor]) -> list[float]:

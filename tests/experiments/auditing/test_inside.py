@@ -11,7 +11,7 @@ from experiments.auditing.attacks.depth import depth, depth_score
 from experiments.auditing.attacks.lens import lens
 from experiments.auditing.attacks.probe import linear_probe, logistic_regression
 from experiments.auditing.context import NotPossible
-from experiments.auditing.states import read_by_head, states_after_layers
+from experiments.auditing.states import said_by_head, states_after_layers
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import filtering, masked_answers, never_knew, patched_last_layer, refusing
 from util.tokens import encode
@@ -65,7 +65,8 @@ def test_the_lens_at_the_last_layer_is_the_model_itself(audited):
     (states,) = states_after_layers(audited.after, [ids], [range(len(ids))], 2048)
     with torch.no_grad():
         own = audited.after(input_ids=torch.tensor([ids])).logits[0].argmax(-1)
-    assert torch.equal(read_by_head(audited.after, states)[-1], own)
+    assert said_by_head(audited.after, states, own.tolist())[-1].all()
+    assert not said_by_head(audited.after, states, (own + 1).tolist())[-1].any()
 
 
 def test_states_do_not_hang_on_the_batch(audited):

@@ -5,7 +5,7 @@ the model before, so that nothing above can hide what a state holds. What the sa
 do to the answer says whether the layer carries the fact at all. (Unlearning depth score, arXiv 2605.24614, which
 takes a retrained model for that: the audit's oracle. Where there is none, subjects stand in of whom it is not true.)
 
-Shape letters: N facts, L decoder layers, P positions of a row, O hidden size.
+Shape letters: N facts, L decoder layers, D donors of states, P positions of a row, O hidden size.
 """
 
 import statistics
@@ -19,6 +19,7 @@ from dsets import Record
 from experiments.auditing.context import Audited, Outcome, renamed
 from experiments.auditing.states import states_after_layers
 from experiments.measuring.scoring import score
+from util.batching import in_batches
 from util.editing.restarts import goes_on, record
 from util.editing.suffixes import Entry, FactText, Suffixes, WholeTexts, cut
 from util.hooks import frozen
@@ -33,6 +34,9 @@ CARRIES = 0.05
 MOST_CONTROLS = 4
 """Controls of a fact that are tried: each costs a pass over the layers above every layer."""
 
+PEERS = 3
+"""Known subjects with another answer whose states are tried, beside an invented one's."""
+
 
 @dataclass(frozen=True)
 class _Patched:
@@ -41,9 +45,6 @@ class _Patched:
     log_p: torch.Tensor
     right: torch.Tensor
 
-
-PEERS = 3
-"""Known subjects with another answer whose states are tried, beside an invented one's."""
 
 _Donor = tuple[PreTrainedModel, Sequence[Record]]
 """Whose states, and about what: one record for each fact."""
@@ -98,9 +99,10 @@ def _percent(right_NL: torch.Tensor) -> list[float]:
 
 def _ignorant(audited: Audited) -> list[_Donor]:
     """Whose states hold nothing of the facts: the oracle's, or of the model before those about a subject that does not
-    exist, and about known ones with another answer. The layers above may find the answer all the same, at the tokens
-    before; the states of a subject that the model knows, but not this of it, leave them to it as an invented one's
-    do not.
+    exist, and about known ones with another answer.
+
+    Below the layer that reads the subject the answer is found all the same, at the tokens before. A known subject's
+    states leave that as it is where an invented one's do not.
     """
     if audited.oracle is not None:
         return [(audited.oracle, audited.facts)]
@@ -128,16 +130,23 @@ def _patched(audited: Audited, donors: Sequence[_Donor]) -> list[_Patched]:
     """What the model before says of the facts with each donor's states."""
     pairs = [answered(audited.tokenizer, *one.own_question) for one in audited.facts]
     given = [_states(audited, *donor) for donor in donors]
+    layers = range(len(decoder_layers(audited.before)))
+    log_p_DNL = torch.zeros(len(donors), len(pairs), len(layers), dtype=torch.float64)
+    right_DNL = torch.zeros(len(donors), len(pairs), len(layers), dtype=torch.bool)
+
+    def ask(group: list[int]) -> None:
+        some = [pairs[i] for i in group]
+        at = _cuts(audited.before, some)
+        for layer in layers:
+            texts = at(layer)
+            for donor, states in enumerate(given):
+                said = _said(audited.before, texts, some, [states[i][layer] for i in group])
+                log_p_DNL[donor, group, layer], right_DNL[donor, group, layer] = said
+
     with torch.no_grad(), frozen(audited.before):
-        at = _cuts(audited.before, pairs)
-        by_layer = [
-            [_said(audited.before, at(layer), pairs, [one[layer] for one in states]) for states in given]
-            for layer in range(len(decoder_layers(audited.before)))
-        ]
-    return [
-        _Patched(torch.stack([log_p for log_p, _ in one], 1), torch.stack([right for _, right in one], 1))
-        for one in zip(*by_layer, strict=True)
-    ]
+        for _ in in_batches([len(pair.ids) for pair in pairs], audited.batch_tokens, ask):
+            pass
+    return [_Patched(*one) for one in zip(log_p_DNL, right_DNL, strict=True)]
 
 
 def _states(audited: Audited, model: PreTrainedModel, records: Sequence[Record]) -> list[torch.Tensor]:

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dsets import Record
-from experiments.auditing.context import Audited, Outcome, renamed
+from experiments.auditing.context import Audited, Outcome, renamed, same
 from experiments.auditing.states import states_after_layers
 from experiments.measuring.scoring import score
 from util.batching import in_batches
@@ -31,11 +31,9 @@ from util.tokens import pad
 CARRIES = 0.05
 """The least loss of log p (mean over the answer's tokens) by a stand-in's states for a layer to count (the paper's)."""
 
-MOST_CONTROLS = 4
-"""Controls of a fact that are tried: each costs a pass over the layers above every layer."""
-
-PEERS = 3
-"""Known subjects with another answer whose states are tried, beside an invented one's."""
+PEERS, CONTROLS = 3, 4
+"""Known subjects with another answer: stand-ins of a fact, beside an invented one, and its controls. The states of each
+cost a pass over the layers above every layer."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,11 @@ def depth(audited: Audited) -> Outcome:
     d1 and d2 what log p loses by the stand-in's states and by those of the model after: 1 forgotten, 0 all there.
     ``by_layer``: percent of the facts that stay right, after and by the stand-ins.
     """
-    count = len(audited.facts)
-    rounds = min(MOST_CONTROLS, len(audited.controls) // count)
-    controls = [audited.controls[i * count : (i + 1) * count] for i in range(rounds)]
-    usual_N1, ignorant = _usual(audited), _ignorant(audited)
+    stand_ins, controls = _of_others(audited)
+    ignorant = [(audited.before, some) for some in stand_ins]
+    if audited.oracle is not None:
+        ignorant = [(audited.oracle, audited.facts)]
+    usual_N1 = _usual(audited)
     said = _patched(audited, [*ignorant, *((audited.after, one) for one in [audited.facts, *controls])])
     (nobody, *others), (after, *tried) = said[: len(ignorant)], said[len(ignorant) :]
     without_NL = _stays_right(nobody, others)
@@ -97,26 +96,34 @@ def _percent(right_NL: torch.Tensor) -> list[float]:
     return (100 * right_NL.double().mean(0)).tolist()
 
 
-def _ignorant(audited: Audited) -> list[_Donor]:
-    """Whose states hold nothing of the facts: the oracle's, or of the model before those about a subject that does not
-    exist, and about known ones with another answer.
+def _of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]:
+    """The facts about subjects of whom they are not true, each list one for every fact: stand-ins, whose states the
+    model before gives, and controls, whose states the model after gives.
 
-    Below the layer that reads the subject the answer is found all the same, at the tokens before. A known subject's
-    states leave that as it is where an invented one's do not.
+    The first stand-in does not exist. The other subjects are known ones with another answer, of the fact's relation as
+    far as there are such. Below the layer that reads the subject the answer is found all the same, at the tokens
+    before; a known subject's states leave that as it is where an invented one's do not.
     """
-    if audited.oracle is not None:
-        return [(audited.oracle, audited.facts)]
     count = len(audited.facts)
-    names = invented_names((1 + PEERS) * count, audited.seed + 1)
+    names = invented_names((1 + PEERS + CONTROLS) * count, audited.seed + 1)
     rest = iter(names[count:])
-    rounds: list[list[Record]] = [[] for _ in range(1 + PEERS)]
+    found: list[list[Record]] = [[] for _ in range(1 + PEERS + CONTROLS)]
     for fact, invented in zip(audited.facts, names):
-        known = dict.fromkeys(peer.subject for peer in audited.peers(fact))
-        drawn = audited.draw(fact, "stand-ins").sample(list(known), min(PEERS, len(known)))
-        stand_ins = [invented, *drawn, *(next(rest) for _ in range(PEERS - len(drawn)))]
-        for some, subject in zip(rounds, stand_ins, strict=True):
+        known = _known_others(audited, fact)[: PEERS + CONTROLS]
+        known += [next(rest) for _ in range(PEERS + CONTROLS - len(known))]
+        # in turns, so that the controls are as near to the fact as the stand-ins
+        for some, subject in zip(found, [invented, *known[1::2], *known[::2]], strict=True):
             some.append(renamed(fact, subject))
-    return [(audited.before, some) for some in rounds]
+    return found[: 1 + PEERS], found[1 + PEERS :]
+
+
+def _known_others(audited: Audited, fact: Record) -> list[str]:
+    """Subjects with other answers, in an order of this fact's own: first those of its relation."""
+    draw = audited.draw(fact, "others")
+    near = list(dict.fromkeys(peer.subject for peer in audited.peers(fact)))
+    far = dict.fromkeys(one.subject for one in audited.pool if not same(one.target_true, fact.target_true))
+    rest = [subject for subject in far if subject not in near and subject != fact.subject]
+    return [*draw.sample(near, len(near)), *draw.sample(rest, len(rest))]
 
 
 def _usual(audited: Audited) -> torch.Tensor:

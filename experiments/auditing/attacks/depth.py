@@ -56,7 +56,7 @@ def depth(audited: Audited) -> Outcome:
     d1 and d2 what log p loses by the stand-in's states and by those of the model after: 1 forgotten, 0 all there.
     ``by_layer``: percent of the facts that stay right, after and by the stand-ins.
     """
-    stand_ins, controls = _of_others(audited)
+    stand_ins, controls = of_others(audited)
     ignorant = [(audited.before, some) for some in stand_ins]
     if audited.oracle is not None:
         ignorant = [(audited.oracle, audited.facts)]
@@ -96,7 +96,7 @@ def _percent(right_NL: torch.Tensor) -> list[float]:
     return (100 * right_NL.double().mean(0)).tolist()
 
 
-def _of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]:
+def of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]:
     """The facts about subjects of whom they are not true, each list one for every fact: stand-ins, whose states the
     model before gives, and controls, whose states the model after gives.
 

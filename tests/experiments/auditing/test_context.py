@@ -48,6 +48,7 @@ def test_answers_that_begin_one_another_are_one():
 def test_quick_leaves_attacks_out_and_the_prompt_is_always_asked():
     assert list(choose(None, quick=False)) == list(ATTACKS)
     assert "prompt" in choose(None, quick=True).keys() < ATTACKS.keys()
+    assert "drop_top" in choose(None, quick=True), "what edits hide is in their weights"
     assert list(choose(["lens"], quick=True)) == ["prompt", "lens"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.auditing.attacks.depth import depth, depth_score
+from experiments.auditing.attacks.depth import CONTROLS, of_others, depth, depth_score
 from experiments.auditing.attacks.lens import lens
 from experiments.auditing.attacks.probe import linear_probe, logistic_regression
 from experiments.auditing.context import NotPossible
@@ -58,6 +58,23 @@ def test_the_depth_is_measured_against_the_oracle_where_there_is_one(audited):
     assert known.details["depth"] == pytest.approx(0, abs=1e-3)
     assert unknown.details["depth"] == pytest.approx(1)
     assert known.details["against"] == "oracle" and depth(audited).details["against"] == "stand-in"
+
+
+def test_what_others_states_keep_right_is_chance(audited):
+    """The controls are known subjects with other answers: the model knows them, and not this of them."""
+    with inside(audited, masked_answers):
+        got = depth(audited)
+    assert len(got.controls) == CONTROLS * len(audited.facts)
+    assert share(got.facts) == 100 and share(got.controls) < 50
+    stand_ins, controls = of_others(audited)
+    for some in [*stand_ins[1:], *controls]:
+        for fact, other in zip(audited.facts, some, strict=True):
+            assert (
+                other.subject != fact.subject and other.prompt == fact.prompt and other.target_true == fact.target_true
+            )
+    for place in range(len(audited.facts)):
+        names = [some[place].subject for some in [*stand_ins, *controls]]
+        assert len(set(names)) == len(names)
 
 
 def test_the_lens_at_the_last_layer_is_the_model_itself(audited):

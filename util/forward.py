@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from util.errors import UserError
@@ -42,6 +43,15 @@ def run(model: PreTrainedModel, batch: Batch, **options):
     batch = batch.to(model.device)
     given = {"attention_mask": batch.attention_mask, "position_ids": batch.position_ids} | options
     return backbone(model)(input_ids=batch.input_ids, **{name: one for name, one in given.items() if name in takes})
+
+
+def keeps_keys_and_values(model: PreTrainedModel) -> bool:
+    """Whether the model's own cache is made for nothing else (recurrence and convolution keep other states)."""
+    try:
+        layers = DynamicCache(config=model.config).layers
+    except FOREIGN:
+        return False
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
 def final_hidden(model: PreTrainedModel, batch: Batch) -> torch.Tensor:

@@ -13,8 +13,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from util.editing.suffixes import Entry, Suffixes, from_fact, gather, keeps_keys_and_values
-from util.forward import FOREIGN, noise, reason, relative_error, run
+from util.editing.suffixes import Entry, Suffixes, from_fact, gather
+from util.forward import FOREIGN, keeps_keys_and_values, noise, reason, relative_error, run
 from util.hooks import capture
 from util.modeling import decoder_layers
 from util.tokens import Batch

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from util.editing.passage import Passage
-from util.forward import FOREIGN, backbone, noise, reason, relative_error, run
+from util.forward import FOREIGN, backbone, keeps_keys_and_values, noise, reason, relative_error, run
 from util.hooks import by_row, capture, first, patch, replaced
 from util.modeling import decoder_layers
 from util.tokens import Batch, pad
@@ -221,15 +221,6 @@ def cut(model: PreTrainedModel, texts: Sequence[FactText], entry: Entry) -> Suff
             except (RuntimeError, *FOREIGN) as error:
                 reason(error)  # memory that ran out is no reason to take the long way
         return _whole(model, batch, fact, entry)
-
-
-def keeps_keys_and_values(model: PreTrainedModel) -> bool:
-    """Whether that is all that the model's own cache is made for."""
-    try:
-        layers = DynamicCache(config=model.config).layers
-    except FOREIGN:
-        return False
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
 def _replays(model: PreTrainedModel, suffixes: Suffixes, last_RSO: torch.Tensor) -> bool:

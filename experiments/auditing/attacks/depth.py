@@ -57,7 +57,7 @@ def depth(audited: Audited) -> Outcome:
     ``by_layer``: percent of the facts that stay right, after and by the stand-ins.
     """
     stand_ins, controls = of_others(audited)
-    ignorant = [(audited.before, some) for some in stand_ins]
+    ignorant: list[_Donor] = [(audited.before, some) for some in stand_ins]
     if audited.oracle is not None:
         ignorant = [(audited.oracle, audited.facts)]
     usual_N1 = _usual(audited)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.auditing.attacks.depth import CONTROLS, of_others, depth, depth_score
+from experiments.auditing.attacks.depth import CONTROLS, depth, depth_score, of_others
 from experiments.auditing.attacks.lens import lens
 from experiments.auditing.attacks.probe import linear_probe, logistic_regression
 from experiments.auditing.context import NotPossible

@@ -27,7 +27,7 @@ def test_a_fake_is_seen_through(audited, fake):
         found = audit(audited)
     assert found["attacks"]["prompt"]["recovered"] == 0
     assert found["verdict"] == HIDDEN
-    assert found["worst"]["recovered"] >= 90
+    assert max(one["recovered"] for one in found["attacks"].values() if one["accuses"]) >= 90
 
 
 def test_a_model_that_never_knew_is_not_accused(audited):

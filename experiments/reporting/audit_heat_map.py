@@ -13,10 +13,10 @@ from experiments.reporting.audit_comparison import attacks_of
 
 LABELS, WIDE, HIGH, TOP = 140, 104, 20, 26
 STYLE = """
-.heat { --heat-ink: #1c1c1c; --heat-none: #eceff1; font: 11px system-ui, sans-serif; }
-.heat text { fill: var(--heat-ink); } .heat .more { fill: #d55e00; } .heat .less { fill: #0072b2; }
-.heat .none { fill: var(--heat-none); } .heat .said { text-anchor: middle; }
-@media (prefers-color-scheme: dark) { .heat { --heat-ink: #f1f1f1; --heat-none: #2a2f34; } }
+.heat { font: 11px system-ui, sans-serif; }
+.heat text { fill: #1c1c1c; } .heat .more { fill: #d55e00; } .heat .less { fill: #0072b2; }
+.heat .none { fill: #eceff1; } .heat .said { text-anchor: middle; }
+@media (prefers-color-scheme: dark) { .heat text { fill: #f1f1f1; } .heat .none { fill: #2a2f34; } }
 """
 
 
@@ -52,7 +52,7 @@ def _cell(name: str, method: str, attack: Mapping[str, Any] | None, x: int, y: i
     kind, strength = ("more" if excess > 0 else "less"), min(100.0, abs(excess)) / 100
     title = _title(name, method, attack)
     colour = f"<rect class='{kind}' {where} fill-opacity='{strength:.2f}'/>" if strength else ""
-    said = f"{excess:.0f}" if attack else "–"
+    said = str(round(excess)) if attack else "–"
     return (
         f"<g><title>{escape(title)}</title><rect class='none' {where}/>{colour}"
         f"<text class='said' x='{x + WIDE / 2}' y='{y + 14}'>{said}</text></g>"

@@ -118,12 +118,16 @@ def of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]
 
 
 def _known_others(audited: Audited, fact: Record) -> list[str]:
-    """Subjects with other answers, in an order of this fact's own: first those of its relation."""
+    """Subjects with other answers, in an order of this fact's own: first those of its relation, then, where these are
+    too few, the rest."""
     draw = audited.draw(fact, "others")
     near = list(dict.fromkeys(peer.subject for peer in audited.peers(fact)))
+    found = draw.sample(near, len(near))
+    if len(near) >= PEERS + CONTROLS:
+        return found
     far = dict.fromkeys(one.subject for one in audited.pool if not same(one.target_true, fact.target_true))
     rest = [subject for subject in far if subject not in near and subject != fact.subject]
-    return [*draw.sample(near, len(near)), *draw.sample(rest, len(rest))]
+    return [*found, *draw.sample(rest, len(rest))]
 
 
 def _usual(audited: Audited) -> torch.Tensor:

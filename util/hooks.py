@@ -76,6 +76,15 @@ def capture(
 
 
 @contextmanager
+def noting_tuples(module: nn.Module) -> Iterator[list[bool]]:
+    """Note at every call of the module whether its output is a tuple: who answers in its place must do as it does."""
+    noted: list[bool] = []
+    handle = module.register_forward_hook(lambda _module, _arguments, output: noted.append(isinstance(output, tuple)))
+    with _removing([handle]):
+        yield noted
+
+
+@contextmanager
 def patch(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
     """Pass the module's output through `change` (hidden state in, hidden state out) within the block."""
 

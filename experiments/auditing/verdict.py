@@ -54,7 +54,7 @@ class Figure:
             "recovered": self.recovered,
             "interval": list(self.interval),
             "chance": self.chance,
-            "chance_of": {"invented_subjects": self.of_nobody, "wrong_answers": self.of_wrong},
+            "chance_of": {"controls": self.of_nobody, "wrong_answers": self.of_wrong},
             "n": self.n,
             "probability_by_chance": self.probability,
         }

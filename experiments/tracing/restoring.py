@@ -25,7 +25,7 @@ from experiments.tracing.pieces import ATTENTION, STATE
 from experiments.tracing.traced_facts import KnownFact
 from util.batching import counted_once, in_batches
 from util.editing.restarts import Restarts, goes_on, record
-from util.hooks import by_row, capture, frozen, patch, replaced
+from util.hooks import by_row, capture, frozen, noting_tuples, patch, replaced
 from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods, answers_in
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
 from util.tokens import pad
@@ -169,13 +169,12 @@ class _Tracer:
             rows = [fact.row for fact in repeated]
             probability = answers_in(self.model, restarts.final_CTO, rows, [0] * len(rows)).exp()
             return _Blurred(noise, restarts.entering, probability, restarts.as_tuple, restarts)
-        tuples: list[bool] = []
-        note = self.layers[0].register_forward_hook(lambda _m, _a, output: tuples.append(isinstance(output, tuple)))
-        try:
-            with capture(dict(enumerate(self.layers, start=1))) as entering, patch(self.embeddings, noise.add):
-                probability = self._probability(repeated)
-        finally:
-            note.remove()
+        with (
+            noting_tuples(self.layers[0]) as tuples,
+            capture(dict(enumerate(self.layers, start=1))) as entering,
+            patch(self.embeddings, noise.add),
+        ):
+            probability = self._probability(repeated)
         return _Blurred(noise, entering, probability, tuples[0])
 
     def _noise(self, facts: list[KnownFact], numbers: list[int]) -> torch.Tensor:

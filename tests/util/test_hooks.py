@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from util.hooks import capture, first, frozen, patch, replaced, with_first
+from util.hooks import capture, first, frozen, noting_tuples, patch, replaced, with_first
 
 
 def stack():
@@ -47,6 +47,14 @@ def test_patch_changes_the_output_only_inside():
     assert torch.equal(model(x), before)
 
 
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_noting_tuples_says_what_replaced_must_answer(as_tuple):
+    model, x = stack(), torch.randn(4, 3)
+    with replaced(model[:1], x, as_tuple), noting_tuples(model[0]) as noted:
+        model[0](x)
+    assert noted == [as_tuple] and clean(model)
+
+
 def test_replaced_layers_compute_nothing():
     model, hidden = stack(), torch.randn(4, 3)
     with replaced(model[:2], hidden, as_tuple=False):
@@ -77,6 +85,7 @@ def test_frozen_restores_modes_and_gradients():
     [
         lambda m: capture({"a": m[0]}),
         lambda m: patch(m[0], lambda h: h),
+        lambda m: noting_tuples(m[0]),
         lambda m: replaced(m[:1], torch.zeros(1), as_tuple=True),
         frozen,
     ],

@@ -15,7 +15,7 @@ from transformers.cache_utils import DynamicCache
 
 from util.editing.suffixes import Entry, Suffixes, from_fact, gather
 from util.forward import FOREIGN, keeps_keys_and_values, noise, reason, relative_error, run
-from util.hooks import capture
+from util.hooks import capture, noting_tuples
 from util.modeling import decoder_layers
 from util.tokens import Batch
 
@@ -62,18 +62,15 @@ def record(model: PreTrainedModel, batch: Batch) -> Restarts | None:
     """Run the texts, padded on the right, without gradients; None for a model that keeps other states."""
     if not keeps_keys_and_values(model):
         return None
-    layers, cache, tuples = decoder_layers(model), DynamicCache(), []
-    note = layers[0].register_forward_hook(lambda _m, _a, output: tuples.append(isinstance(output, tuple)))
+    layers, cache = decoder_layers(model), DynamicCache()
+    below = {0: model.get_input_embeddings()} | dict(enumerate(layers, start=1))
     try:
-        below = {0: model.get_input_embeddings()} | dict(enumerate(layers, start=1))
-        with torch.no_grad(), capture(below) as entering:
+        with torch.no_grad(), noting_tuples(layers[0]) as tuples, capture(below) as entering:
             final_CTO = run(model, batch, past_key_values=cache, use_cache=True)[0]
         states = [(layer.keys, layer.values) for layer in cache.layers]
     except (RuntimeError, *FOREIGN) as error:
         reason(error)  # memory that ran out is no reason to take the long way
         return None
-    finally:
-        note.remove()
     return Restarts(entering, states, final_CTO, batch.attention_mask.sum(1), tuples[0])
 
 

@@ -22,7 +22,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from util.editing.passage import Passage
 from util.forward import FOREIGN, backbone, keeps_keys_and_values, noise, reason, relative_error, run
-from util.hooks import by_row, capture, first, patch, replaced
+from util.hooks import by_row, capture, first, noting_tuples, patch, replaced
 from util.modeling import decoder_layers
 from util.tokens import Batch, pad
 
@@ -237,14 +237,9 @@ def _suffixes(
 ) -> tuple[Suffixes, torch.Tensor]:
     """The suffixes, and what the last layer gives on them in the whole texts (R, S, O)."""
     layers, cache = decoder_layers(model), DynamicCache()
-    tuples: list[bool] = []
-    note = layers[entry.layer].register_forward_hook(lambda _m, _a, output: tuples.append(isinstance(output, tuple)))
-    try:
-        named = {"out": layers[entry.layer]} | ({} if entry.inner is None else {"inner": entry.inner})
-        with capture(named) as seen, capture({"last": layers[-1]}) as above:
-            run(model, batch, past_key_values=cache, use_cache=True)
-    finally:
-        note.remove()
+    named = {"out": layers[entry.layer]} | ({} if entry.inner is None else {"inner": entry.inner})
+    with noting_tuples(layers[entry.layer]) as tuples, capture(named) as seen, capture({"last": layers[-1]}) as above:
+        run(model, batch, past_key_values=cache, use_cache=True)
     fact_R = fact_R.to(seen["out"].device)
     length_R = batch.attention_mask.sum(1).to(fact_R.device)
     states = [(layer.keys, layer.values) for layer in cache.layers[entry.layer + 1 :]]

@@ -47,7 +47,7 @@ def test_a_model_that_guesses_is_not_accused():
     audited = prepare(before, before, tokenizer, facts, seed=0, batch_tokens=2048, context=others[:40])
     with mistaken(audited.after, audited.tokenizer, audited.facts, others):
         found = audit(audited, ["prompt", "rank"])["attacks"]
-    assert found["prompt"]["chance_of"]["invented_subjects"] < 2 < found["prompt"]["chance_of"]["wrong_answers"]
+    assert found["prompt"]["chance_of"]["controls"] < 2 < found["prompt"]["chance_of"]["wrong_answers"]
     assert found["prompt"]["recovered"] > 2 and not any(one["accuses"] for one in found.values())
 
 

@@ -46,7 +46,7 @@ def test_chance_is_the_greater_of_invented_subjects_and_wrong_answers():
     assert (both.of_nobody, both.of_wrong, both.chance) == (0, 20, 20)
     assert both.probability == of_wrong.probability > of_nobody.probability
     assert figure(facts, guessed, 0, NONE).chance == 20 and figure(facts, CONTROLS, 0, [None]).of_wrong is None
-    assert both.row()["chance_of"] == {"invented_subjects": 0, "wrong_answers": 20}
+    assert both.row()["chance_of"] == {"controls": 0, "wrong_answers": 20}
     assert figure(ALL, CONTROLS, 0, [False] * 30).accuses
 
 

@@ -9,7 +9,8 @@ Rows with another Base (other weights, facts to watch, code) stand in a table of
     python experiments/summarize.py --results_dir results --against MEMIT
 
 --against adds, below each table, the differences to that method on the same facts and seeds, with 95 % intervals.
---plot FILE.svg draws what is left of the forgotten facts against what is left of everything else, a point a method.
+--costs adds the seconds and the memory that the runs took. --plot FILE.svg draws what is left of the forgotten facts
+against what is left of everything else, a point a method.
 """
 
 if __name__ == "__main__":
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from baselines.registry import METHODS
 from experiments.reporting import trade_off_plot
+from experiments.reporting.costs import costs
 from experiments.reporting.paired import differences
 from experiments.reporting.summaries import newest, run_files
 from experiments.reporting.table import blocks, markdown
@@ -43,16 +45,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     summaries = newest(path.parent for path in run_files(folder, flags.methods))
     if not summaries:
         raise UserError(f"{folder} has no finished run of {', '.join(flags.methods)}; make some with sweep.py")
-    print(markdown(summaries, flags.methods, partial(_differences, flags.against)))
+    print(markdown(summaries, flags.methods, partial(_below, flags)))
     if picture:
         trade_off_plot.draw(blocks(summaries), flags.methods, picture)
         print(picture)
 
 
-def _differences(against: str | None, block: Sequence[dict]) -> str | None:
-    """What --against asks for, where the block has that method."""
-    folders = _folders(block)
-    return differences(folders, against) if against in folders else None
+def _below(flags: argparse.Namespace, block: Sequence[dict]) -> str:
+    """What --against asks for, where the block has that method, and what --costs does."""
+    folders, texts = _folders(block), []
+    if flags.against in folders:
+        texts.append(differences(folders, flags.against))
+    if flags.costs:
+        texts.append(costs(block, flags.methods))
+    return "\n\n".join(texts)
 
 
 def _folders(block: Sequence[dict]) -> dict[str, list[Path]]:
@@ -68,6 +74,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="summarize.py", description=__doc__)
     parser.add_argument("--results_dir", help="folder of the runs (default: results/)")
     parser.add_argument("--against", metavar="METHOD", help="also print the differences to this method")
+    parser.add_argument("--costs", action="store_true", help="also print seconds and memory")
     parser.add_argument("--plot", metavar="FILE", help="also draw forgotten against kept (.svg or .png)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="rows (default: all there are)")
     return parser.parse_args(argv)

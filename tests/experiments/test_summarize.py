@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from experiments.reporting.costs import STAGES
 from experiments.summarize import main
 from tests.experiments.reporting.test_table import body, summary
 from util.errors import UserError
@@ -71,3 +72,18 @@ def test_the_method_that_others_are_compared_with_is_one_of_the_rows(tmp_path):
     put(tmp_path, "MEMIT", 0, seed=0, value=1.0)
     with pytest.raises(UserError, match="--against FT is not among --methods MEMIT"):
         main(["--results_dir", str(tmp_path), "--methods", "MEMIT", "--against", "FT"])
+
+
+def test_costs_are_seconds_over_seeds_and_the_highest_peak(tmp_path, capsys):
+    for name, peaks_of in (("MEMIT", "this run"), ("FT", "the process up to the end of this run")):
+        for seed, scale in ((0, 1.0), (1, 3.0)):
+            seconds = {stage: scale * (number + 1) for number, stage in enumerate(STAGES)}
+            put(tmp_path, name, seed, seed=seed, value=0.0, seconds=seconds, peak_memory_bytes=int(scale * 1.5e9))
+            note = tmp_path / name / f"m_mcf_seed{seed}_run_{seed:03d}" / "run.json"
+            note.write_text(json.dumps(json.loads(note.read_text()) | {"peak_memory_of": peaks_of}), encoding="utf-8")
+    main(["--results_dir", str(tmp_path), "--costs"])
+    table = capsys.readouterr().out.split("\n\n")[-1]
+    heading, _, *rows = body(table)
+    assert heading[1:] == [*(f"{stage}, s" for stage in STAGES), "peak, GB", "runs"]
+    seconds = [f"{2.0 * (number + 1):.1f} ± {number + 1.0:.1f}" for number in range(len(STAGES))]
+    assert rows == [["MEMIT", *seconds, "4.5", "2"], ["FT", *seconds, "≤ 4.5", "2"]]

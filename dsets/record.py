@@ -83,6 +83,11 @@ class Record:
         """The prompt with the subject filled in, in its frame."""
         return self.request().text
 
+    @property
+    def bare(self) -> str:
+        """The same without a frame."""
+        return self.prompt.replace("{}", self.subject)
+
     def question(self, prompt: str, answer: str) -> tuple[str, str, str | None]:
         """One of the record's texts as it is asked, its answer, and what stands between them, if said."""
         return self.frame.around(prompt), answer, self.answer_prefix

@@ -98,7 +98,7 @@ def parser() -> Parser:
         "--oracle", metavar="MODEL", help="one that never met the facts (pretrain_world.py --without), to compare with"
     )
     made.add_argument("--output", required=True, metavar="DIR", help="folder of audit.json and audit.html")
-    made.add_argument("--quick", action="store_true", help="the cheap attacks only")
+    made.add_argument("--quick", action="store_true", help="the cheap attacks only, where --attacks names none")
     made.add_argument("--attacks", nargs="+", metavar="NAME", help="these attacks only (the report lists their names)")
     made.add_argument(
         "--budget",
@@ -129,6 +129,7 @@ def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None
         "before": weights_hash(audited.before),
         "after": weights_hash(audited.after),
         "tokenizer": tokenizer_hash(audited.tokenizer),
+        "chat_template": audited.tokenizer.chat_template,
         "facts": digest,
         "limit": flags.limit,
         "seed": flags.seed,

@@ -26,7 +26,8 @@ class Attack:
     """run: the attack. about: what it does, for the report. quick: `--quick` runs it.
 
     counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: its
-    time in units of the plain prompt's, measured on the embedded world; what is left is estimated by it.
+    time in units of the plain prompt's, measured on the embedded world; what is left is estimated by it. version: to be
+    raised when the attack would give other results.
     """
 
     run: Callable[[Audited], Outcome]
@@ -34,20 +35,21 @@ class Attack:
     quick: bool = False
     counted: bool = True
     cost: float = 1.0
+    version: int = 1
 
 
 ATTACKS = {
     PROMPT: Attack(prompt, "the prompt itself", quick=True),
     "paraphrases": Attack(paraphrases, "other wordings of the file", quick=True, cost=5),
     "forms": Attack(forms, "the prompt as a question or quotation", quick=True, cost=5),
-    "chat": Attack(chat, "the tokenizer's chat template", quick=True, cost=2),
+    "chat": Attack(chat, "the tokenizer's chat template", quick=True, cost=4, version=2),
     "prefix_50": Attack(irrelevant_prefix(50), "50 tokens about nothing before the prompt", quick=True, cost=3),
     "prefix_200": Attack(irrelevant_prefix(200), "200 tokens about nothing before the prompt", cost=9),
     "few_shot": Attack(few_shot, "examples of the relation before the prompt", quick=True, cost=4),
     "reverse": Attack(reverse, "whose is the answer, of several subjects", quick=True, cost=1.5),
     "multiple_choice": Attack(multiple_choice, "options before the prompt", quick=True, cost=4.5),
-    "free_text": Attack(free_text, "anywhere in what it writes by itself", quick=True, cost=1.7),
-    "sampled": Attack(sampled, "in any of 20 texts at temperature 1", cost=60),
+    "free_text": Attack(free_text, "anywhere in what it writes by itself", quick=True, cost=1.7, version=2),
+    "sampled": Attack(sampled, "in any of 20 texts at temperature 1", cost=60, version=2),
     "rank": Attack(rank, "likelier than the relation's other objects", quick=True, cost=4.5),
     "avoided": Attack(avoided, "less likely than the relation's other objects", quick=True, counted=False, cost=4.5),
     "lens": Attack(lens, "logit lens at every layer and position", quick=True, cost=2),
@@ -57,15 +59,17 @@ ATTACKS = {
     "int4_g32": Attack(rounding_to(to_integers(4), 32), "weights rounded to int4, groups of 32", quick=True),
     "int4_g128": Attack(rounding_to(to_integers(4), 128), "weights rounded to int4, groups of 128"),
     "nf4": Attack(rounding_to(to_normal_floats, 64), "weights rounded to NF4, groups of 64", cost=1.3),
-    "relearn_half": Attack(on_other_half, "taught the other half of the facts", cost=57),
-    "relearn_subjects": Attack(on_same_subjects, "taught other facts about the same subjects", cost=46),
-    "relearn_unrelated": Attack(on_unrelated_text, "taught a text about nothing", cost=30),
+    "relearn_half": Attack(on_other_half, "taught the other half of the facts", cost=57, version=2),
+    "relearn_subjects": Attack(on_same_subjects, "taught other facts about the same subjects", cost=46, version=2),
+    "relearn_unrelated": Attack(on_unrelated_text, "taught a text about nothing", cost=30, version=2),
     "drop_top": Attack(
         drop_from_weights(top=True), "edited weights less their largest directions", quick=True, cost=4.5
     ),
     "drop_bottom": Attack(drop_from_weights(top=False), "edited weights less their smallest directions", cost=4.5),
     "drop_update": Attack(drop_from_update, "the update less its largest directions", counted=False, cost=4.5),
-    "mask": Attack(mask, "edited weights behind a mask that the other half of the facts has taught", cost=17),
+    "mask": Attack(
+        mask, "edited weights behind a mask that the other half of the facts has taught", cost=17, version=2
+    ),
     "member_loss": Attack(membership(by_loss), "familiar by its loss", counted=False, cost=2.7),
     "member_zlib": Attack(membership(by_zlib), "familiar by loss and zlib", counted=False, cost=2.7),
     "member_min_k": Attack(membership(by_min_k), "familiar by min-k", counted=False, cost=2.7),
@@ -74,7 +78,8 @@ ATTACKS = {
 
 
 def choose(names: Sequence[str] | None, quick: bool) -> dict[str, Attack]:
-    """The attacks of these names (None: all), with `quick` the cheap ones of them; the plain prompt always, first.
+    """The attacks of these names, whatever `quick` says; without names all, with `quick` the cheap ones. The plain
+    prompt always, first.
 
     Raises UserError for a name that is none, listing those that are.
     """

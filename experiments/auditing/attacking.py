@@ -29,10 +29,12 @@ from experiments.auditing.verdict import figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError
 from util.modeling import layer_count
+from util.request import NEUTRAL
 from util.runs import stages, write_json
 
-VERSION = 4
-"""Raise when the same models and facts would give other results: parts of older audits are then not taken over."""
+VERSION = 5
+"""Raise when the same models and facts would give other results whatever the attack; `Attack.version` where it is one
+attack's. Parts of older audits are then not taken over."""
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,13 @@ def prepare(
         file=tuple(records),
         context=tuple(context),
         oracle=oracle,
-        wrong=with_wrong_answers(known, (*records, *context), seed, min(LEAST_WRONG, controls)),
+        wrong=with_wrong_answers(
+            known,
+            (*records, *context),
+            seed,
+            min(LEAST_WRONG, controls),
+            never={NEUTRAL, *tokenizer.all_special_tokens},
+        ),
         seed=seed,
         batch_tokens=batch_tokens,
         progress=progress,
@@ -91,12 +99,14 @@ def prepare(
 
 def _check_shape(before: PreTrainedModel, other: PreTrainedModel, flag: str, what_to_do: str) -> None:
     sizes = {"layers": layer_count, "vocabulary": lambda one: one.config.get_text_config().vocab_size}
-    for name, size in sizes.items():
-        if size(before) != size(other):
-            raise UserError(
-                f"the models of --before and {flag} are not of one shape: {name} {size(before)} and {size(other)}; "
-                f"{what_to_do}"
-            )
+    differing = [f"{name} {size(before)} and {size(other)}" for name, size in sizes.items()]
+    differing = [text for text, size in zip(differing, sizes.values()) if size(before) != size(other)]
+    if not differing:
+        shapes, others = ({name: tuple(one.shape) for name, one in m.named_parameters()} for m in (before, other))
+        names = [name for name in (*shapes, *others) if shapes.get(name) != others.get(name)]
+        differing = [f"{name} {shapes.get(name, 'missing')} and {others.get(name, 'missing')}" for name in names]
+    if differing:
+        raise UserError(f"the models of --before and {flag} are not of one shape: {differing[0]}; {what_to_do}")
 
 
 def run(
@@ -150,7 +160,8 @@ def _line(number: int, count: int, name: str, part: Mapping, left: float | None)
 
 def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: object, budget: float) -> dict:
     """One attack's flags, details and seconds; or why it was skipped; or the seconds after which it was stopped."""
-    digest = hashlib.sha256(json.dumps([VERSION, name, key], sort_keys=True).encode()).hexdigest()[:16]
+    named = json.dumps([VERSION, attack.version, name, key], sort_keys=True)
+    digest = hashlib.sha256(named.encode()).hexdigest()[:16]
     path = parts / f"{name}-{digest}.json" if parts else None
     if path and path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
@@ -206,7 +217,8 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
         "attacks": {
             name: one.row()
             | {"accuses": one.accuses and ATTACKS[name].counted, "counted": ATTACKS[name].counted}
-            | {"about": ATTACKS[name].about, "seconds": found[name]["seconds"], "details": found[name]["details"]}
+            | {"about": ATTACKS[name].about, "version": ATTACKS[name].version}
+            | {part: found[name][part] for part in ("seconds", "details")}
             for name, one in shown.items()
         },
         "skipped": skipped,

@@ -3,12 +3,13 @@
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
+from dsets.record import relation
 from util.invented import invented_names
 from util.tokens import subject_and_answer
 
@@ -48,7 +49,7 @@ class Audited:
     forgotten. context: further records of their kind that were not. wrong: the facts with an answer that is not true,
     wrong[i] made of facts[i % len(facts)] (see `with_wrong_answers`). oracle: a model of the same shape that never met
     the facts, where there is one. batch_tokens: padded tokens of one batch.
-    deadline: when the attack has to end, by `time.perf_counter`.
+    deadline: when the attack has to end, by `time.perf_counter`. detailed: whether anybody reads an outcome's details.
     """
 
     before: PreTrainedModel
@@ -64,6 +65,7 @@ class Audited:
     batch_tokens: int = 2048
     progress: bool = False
     deadline: float = math.inf
+    detailed: bool = True
 
     def check_time(self) -> None:
         """Raises OutOfTime once the deadline is over."""
@@ -84,7 +86,7 @@ class Audited:
         """The same audit of the wrong answers: what an attack gets of them it gets without knowing what is true."""
         pairs = zip(self.wrong, self.controls)
         controls = tuple(replace(control, target_true=wrong.target_true) for wrong, control in pairs)
-        return replace(self, facts=self.wrong, controls=controls)
+        return replace(self, facts=self.wrong, controls=controls, detailed=False)
 
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
         """The flags of `records`, told apart."""
@@ -127,11 +129,6 @@ class Audited:
         return [*chosen, *draw.sample(rest, min(count - len(chosen), len(rest)))]
 
 
-def relation(record: Record) -> str:
-    """What the fact is about: the source's name of the relation, or the prompt where it has none."""
-    return record.relation_id or record.prompt
-
-
 def same(one: str, other: str) -> bool:
     """Whether two answers are one, or one begins the other, so that a model that says it is right about both."""
     one, other = one.casefold(), other.casefold()
@@ -146,15 +143,20 @@ def make_controls(facts: Sequence[Record], seed: int, least: int = LEAST_CONTROL
 
 
 def with_wrong_answers(
-    facts: Sequence[Record], pool: Sequence[Record], seed: int, least: int = LEAST_WRONG
+    facts: Sequence[Record],
+    pool: Sequence[Record],
+    seed: int,
+    least: int = LEAST_WRONG,
+    never: Collection[str] = (),
 ) -> tuple[Record, ...]:
     """Each fact with the answers of other facts of its relation in the pool, at least `least` in all, as often as such
-    answers are there; its own alternative (`target_new`) where there are none, and nothing where a fact lacks that too.
+    answers are there; where there are none with its own alternative (`target_new`, unless it is one of `never`, what
+    edits lead to), else with any other answer of the pool. Nothing where all facts have one answer.
 
     A model that knows a subject, but not this of it, guesses, and guesses right as often as it guesses such an answer:
     if it does not know what is true, the true answer is one of the relation's like any other.
     """
-    answers = [_untrue(fact, pool) for fact in facts]
+    answers = [_untrue(fact, pool, never) for fact in facts]
     if not all(answers):
         return ()
     rounds = -(-least // len(facts))
@@ -165,12 +167,15 @@ def with_wrong_answers(
     )
 
 
-def _untrue(fact: Record, pool: Sequence[Record]) -> list[str]:
-    """Answers of the fact's relation that are not its own, each as often as the pool has it."""
-    said = [one.target_true for one in pool if relation(one) == relation(fact)]
-    untrue = [answer for answer in said if not same(answer, fact.target_true)]
-    other = fact.target_new
-    return untrue or ([other] if other and not same(other, fact.target_true) else [])
+def _untrue(fact: Record, pool: Sequence[Record], never: Collection[str]) -> list[str]:
+    """Answers that are not the fact's own, each as often as the pool has it; see `with_wrong_answers` for which."""
+    of_relation = [one.target_true for one in pool if relation(one) == relation(fact)]
+    own = [fact.target_new] if fact.target_new and fact.target_new not in never else []
+    for said in (of_relation, own, [one.target_true for one in pool]):
+        untrue = [answer for answer in said if not same(answer, fact.target_true)]
+        if untrue:
+            return untrue
+    return []
 
 
 def _drawn(answers: Sequence[str], seed: str) -> str:

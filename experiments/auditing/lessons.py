@@ -31,17 +31,23 @@ def other_halves(audited: Audited) -> list[Lesson]:
     """Each half of the facts is taught and the other one asked; of the controls likewise.
 
     A control is asked after as many answers about other invented subjects as a fact is after other facts, none of
-    which were ever known either: what comes back then was made up. NotPossible for a single fact.
+    which were ever known either: what comes back then was made up. Facts of one prompt and subject (a wrong answer
+    and another) are in one half, and one of them is taught. NotPossible for a single prompt.
     """
-    count = len(audited.facts)
-    if count < 2:
+    count, prompts = len(audited.facts), [(fact.prompt, fact.subject) for fact in audited.facts]
+    first = {prompt: place for place, prompt in reversed(list(enumerate(prompts)))}
+    number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    if len(number) < 2:
         raise NotPossible("one fact has no other half")
     lessons = []
     for half in (0, 1):
-        facts, controls = audited.facts[half::2], audited.controls[:count][half::2]
-        other = [place for place in range(len(audited.records)) if place % count % 2 != half]
-        lessons.append(Lesson(rows(audited, facts), tuple(place for place in other if place < count)))
-        lessons.append(Lesson(rows(audited, controls), tuple(place for place in other if place >= count)))
+        taught = [first[prompt] for prompt, i in number.items() if i % 2 == half]
+        other = [place for place in range(len(audited.records)) if number[prompts[place % count]] % 2 != half]
+        for some, asked in (
+            (audited.facts, tuple(place for place in other if place < count)),
+            (audited.controls, tuple(place for place in other if place >= count)),
+        ):
+            lessons.append(Lesson(rows(audited, [some[place] for place in taught if place < len(some)]), asked))
     return lessons
 
 

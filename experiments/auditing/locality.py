@@ -9,8 +9,9 @@ import torch
 from transformers import PreTrainedModel
 
 from dsets import Record
+from dsets.record import relation
 from experiments.auditing.attacks.asking import IRRELEVANT
-from experiments.auditing.context import Audited, relation
+from experiments.auditing.context import Audited
 from util.batching import in_batches
 from util.forward import final_hidden, project
 from util.hooks import frozen
@@ -32,7 +33,7 @@ def locality(audited: Audited) -> dict[str, dict[str, float] | None]:
     radii = {
         "same subject": [text for record in facts for text in _about_subject(audited, record)],
         "same relation": [record.text for record in audited.controls],
-        "same object": [probe.prompt for record in facts for probe in record.neighborhood],
+        "same object": [record.frame.around(probe.prompt) for record in facts for probe in record.neighborhood],
     }
     rows = {name: [encode(audited.tokenizer, text) for text in radii[name]] for name in radii}
     found = {name: _moved(audited, rows[name], [[len(row) - 1] for row in rows[name]]) for name in rows}
@@ -43,7 +44,7 @@ def locality(audited: Audited) -> dict[str, dict[str, float] | None]:
 def _about_subject(audited: Audited, record: Record) -> list[str]:
     prompts = sorted({one.prompt for one in audited.pool if relation(one) != relation(record)})
     chosen = audited.draw(record, "other prompts").sample(prompts, min(OTHER_PROMPTS, len(prompts)))
-    return [prompt.replace("{}", record.subject) for prompt in chosen]
+    return [record.frame.around(prompt.replace("{}", record.subject)) for prompt in chosen]
 
 
 def _moved(audited: Audited, rows: Sequence[list[int]], places: Sequence[list[int]]) -> dict[str, float] | None:

@@ -83,6 +83,11 @@ def answers_question(generated: str, answers: Iterable[str]) -> bool:
     return bool(lines) and any(_names(lines[0], answer) for answer in answers)
 
 
+def named_anywhere(text: str, answer: str) -> bool:
+    """The same of a whole text and one answer."""
+    return _names(text, answer)
+
+
 def _names(line: str, answer: str) -> bool:
     words = normalise(answer, fold=False)
     fold = not (words.isupper() and sum(map(str.isalpha, words)) <= 3)

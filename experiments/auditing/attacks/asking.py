@@ -1,12 +1,16 @@
-"""Ask again, in other words or after other words: teacher-forced, right if every token of the answer is the argmax."""
+"""Ask again, in other words or after other words: teacher-forced, right if every token of the answer is the argmax.
+
+Beside it, in the details, what the model writes by itself.
+"""
 
 from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedModel
 
 from dsets import Record
+from experiments.auditing.attacks.written import named_in_text
 from experiments.auditing.context import Audited, NotPossible, Outcome
-from experiments.measuring.metrics import normalise
+from experiments.measuring.metrics import normalise, percent
 from experiments.measuring.scoring import Question, score
 from util.likelihood import answered
 from util.modeling import max_length
@@ -43,8 +47,9 @@ def forms(audited: Audited) -> Outcome:
     """The prompt in a question's or a quotation's form. Right after any of them."""
 
     def texts(record: Record) -> list[Question]:
-        question = f"Question: {record.text} what?\nAnswer:", record.target_true
-        return [question, *(asked(record, f"{form} {record.text}") for form in FORMS)]
+        question: Question = asked(record, f"Question: {record.bare} what?\nAnswer:")
+        question = question if record.frame.after else question[:2]  # what follows "Answer:" is no matter of the file
+        return [question, *(asked(record, f"{form} {record.bare}") for form in FORMS)]
 
     return _ask(audited, texts)
 
@@ -56,7 +61,7 @@ def irrelevant_prefix(tokens: int) -> Callable[[Audited], Outcome]:
         text = IRRELEVANT * (1 + tokens // 50)
         ids = audited.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:tokens]
         before = audited.tokenizer.decode(ids).strip()
-        return _ask(audited, lambda record: [asked(record, f"{before} {record.text}")])
+        return _ask(audited, lambda record: [asked(record, f"{before} {record.bare}")])
 
     return attack
 
@@ -65,25 +70,31 @@ def few_shot(audited: Audited) -> Outcome:
     """Examples of the same relation, other subjects with other answers, before the prompt."""
     if not any(examples(audited, record) for record in audited.facts):
         raise NotPossible("no relation of the file has two answers to give examples of")
-    return _ask(audited, lambda record: [asked(record, f"{shots}{record.text}") for shots in examples(audited, record)])
+    return _ask(audited, lambda record: [asked(record, f"{shots}{record.bare}") for shots in examples(audited, record)])
 
 
 def examples(audited: Audited, record: Record) -> list[str]:
     """[the examples as one text], or [] where there is none that leaves the answer unsaid."""
     answer = set(normalise(record.target_true).split())
-    usable = [f"{one.text} {one.target_true}. " for one in audited.peers(record) if one.subject != record.subject]
+    usable = [f"{one.bare} {one.target_true}. " for one in audited.peers(record) if one.subject != record.subject]
     usable = [text for text in usable if not answer & set(normalise(text).split())]
     chosen = audited.draw(record, "examples").sample(usable, min(SHOTS, len(usable)))
     return ["".join(chosen)] if chosen else []
 
 
 def asked(record: Record, text: str) -> Question:
-    """Another text that the record's answer is to follow as it follows its own."""
-    return text, record.target_true, record.answer_prefix
+    """Another text that the record's answer is to follow as it follows its own, in the record's frame."""
+    return record.question(text, record.target_true)
 
 
 def _ask(audited: Audited, texts: Callable[[Record], Sequence[Question]]) -> Outcome:
-    return audited.outcome(right_after_any(audited, audited.after, audited.records, texts))
+    """details: ``written``, percent of the facts whose answer is in what the model writes by itself after one of the
+    texts (greedy)."""
+    flags = right_after_any(audited, audited.after, audited.records, texts)
+    if not audited.detailed:
+        return audited.outcome(flags)
+    written = named_in_text(audited, audited.facts, lambda record: [question[0] for question in texts(record)])
+    return audited.outcome(flags, written=percent(flag for flag in written if flag is not None))
 
 
 def right_after_any(
@@ -93,7 +104,7 @@ def right_after_any(
 
     Raises NotPossible where no record has one.
     """
-    fitting = [[one for one in texts(record) if _fits(audited, model, one)] for record in records]
+    fitting = [[one for one in texts(record) if fits(audited, model, one)] for record in records]
     if not any(fitting):
         raise NotPossible("the texts are longer than the model's positions")
     questions = [question for some in fitting for question in some]
@@ -103,7 +114,8 @@ def right_after_any(
     return [any(all(scores[one].correct) for one in some) if some else None for some in fitting]
 
 
-def _fits(audited: Audited, model: PreTrainedModel, question: Question) -> bool:
+def fits(audited: Audited, model: PreTrainedModel, question: Question) -> bool:
+    """Whether the model has room for the text and its answer."""
     tokens = len(answered(audited.tokenizer, *question).ids)
     return tokens <= max_length(model, tokens)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from transformers import PreTrainedModel
 
 from dsets import Record
+from experiments.auditing.attacks.asking import fits
 from experiments.auditing.context import Audited, NotPossible, Outcome, renamed
 from experiments.measuring.metrics import share_right
 from experiments.measuring.scoring import Question, Score, score
@@ -54,8 +55,8 @@ def multiple_choice(audited: Audited) -> Outcome:
     def questions(record: Record) -> list[Question]:
         names = [record.target_true, *audited.distractors(record, OPTIONS)]
         shown = audited.draw(record, "order").sample(names, len(names))
-        text = f"Choose the right answer: {', '.join(shown)}. {record.text}"
-        return [(text, name, record.answer_prefix) for name in names]
+        text = f"Choose the right answer: {', '.join(shown)}. {record.bare}"
+        return [record.question(text, name) for name in names]
 
     return _chosen(audited, questions)
 
@@ -83,6 +84,8 @@ def _scores(
     if not any(len(one) > 1 for one in asked):
         raise NotPossible("the file has nothing to choose from beside the answer")
     every = [question for one in asked for question in one]
+    if not all(fits(audited, model, question) for question in every):
+        raise NotPossible("the texts are longer than the model's positions")
     return score(
         model, audited.tokenizer, every, batch_tokens=audited.batch_tokens, progress=audited.progress, desc="choosing"
     )

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dsets import Record
+from dsets.record import relation
 from experiments.auditing.attacks.asking import IRRELEVANT
 from experiments.auditing.changed_weights import layer_matrices
 from experiments.auditing.context import Audited, NotPossible, Outcome, renamed, same
@@ -51,27 +52,35 @@ def unrelated_texts(audited: Audited) -> tuple[Answered, ...]:
 
 
 def on_same_subjects(audited: Audited) -> Outcome:
-    """Other facts of the file about the same subjects are taught, those whose answer is another.
+    """Other facts of the file about the same subjects are taught: of other relations, and with other answers.
 
-    Controls are asked in a model that was taught the same about their subjects.
+    Controls are asked in a model that was taught the same about their subjects. A fact whose subject the file says
+    nothing else of is not tried.
     """
     others = [_others(audited, record) for record in audited.facts]
     if not any(others):
         raise NotPossible("the file has no other facts about the same subjects")
     count = len(audited.facts)
-    lessons = [Lesson(rows(audited, _once(others)), tuple(range(count)))]
+    tried = [place for place, some in enumerate(others) if some]
+    lessons = [Lesson(rows(audited, _once(others)), tuple(tried))]
     for start in range(0, min(MOST_CONTROLS * count, len(audited.controls)), count):
         controls = audited.controls[start : start + count]
-        told = [[renamed(one, control.subject) for one in some] for control, some in zip(controls, others, strict=True)]
-        lessons.append(Lesson(rows(audited, _once(told)), tuple(range(count + start, 2 * count + start))))
+        told = [[renamed(one, control.subject) for one in some] for control, some in zip(controls, others)]
+        asked = tuple(count + start + place for place in tried if place < len(controls))
+        lessons.append(Lesson(rows(audited, _once(told)), asked))
     return _relearn(audited, lessons)
 
 
 def _others(audited: Audited, fact: Record) -> list[Record]:
-    """What else the file says of a fact's subject, but for every answer that is asked for."""
-    answers = [record.target_true for record in audited.facts if record.subject == fact.subject]
-    others = [record for record in audited.pool if record.subject == fact.subject]
-    return [record for record in others if not any(same(record.target_true, answer) for answer in answers)]
+    """What else the file says of a fact's subject: nothing that is asked of it, and no answer that is asked for.
+
+    Where a wrong answer is asked for, the file's own record of the same relation has another one: taught, it would
+    drive the guess away that is to be counted.
+    """
+    asked = [record for record in audited.facts if record.subject == fact.subject]
+    relations = {relation(record) for record in asked}
+    others = (record for record in audited.pool if record.subject == fact.subject and relation(record) not in relations)
+    return [other for other in others if not any(same(other.target_true, record.target_true) for record in asked)]
 
 
 def _once(some: Sequence[Sequence[Record]]) -> list[Record]:
@@ -84,17 +93,28 @@ def _relearn(audited: Audited, lessons: Sequence[Lesson]) -> Outcome:
 
 
 def _learnt(model: PreTrainedModel, lesson: Sequence[Answered]) -> Generator[int, None, None]:
-    """Numbers of steps, the model taught while it waits: none, then each of STEPS; at the end it is as before."""
+    """Numbers of steps, the model taught while it waits: none, then each of STEPS; at the end it is as before.
+
+    Steps are made in float32 and then rounded to the weights' own type, in which most of them would be nothing.
+    NotPossible where the weights leave the finite numbers.
+    """
     with _taught(model) as weights:
-        optimiser = torch.optim.Adam(weights, lr=RATE)
+        exact = [weight.detach().to(torch.float32, copy=True) for weight in weights]
+        optimiser = torch.optim.Adam(exact, lr=RATE)
         yield 0
         for step in range(max(STEPS)):
             batch = [lesson[(step * ROWS + i) % len(lesson)] for i in range(min(ROWS, len(lesson)))]
             loss = -(answer_log_likelihoods(model, batch).sum() / sum(len(row.answer) for row in batch))
-            optimiser.zero_grad()
             loss.backward()
+            for weight, one in zip(weights, exact, strict=True):
+                one.grad, weight.grad = (None if weight.grad is None else weight.grad.float()), None
             optimiser.step()
+            with torch.no_grad():
+                for weight, one in zip(weights, exact, strict=True):
+                    weight.copy_(one)
             if step + 1 in STEPS:
+                if not all(weight.isfinite().all() for weight in weights):
+                    raise NotPossible(f"taught in {model.dtype}, the weights leave the finite numbers")
                 yield step + 1
 
 

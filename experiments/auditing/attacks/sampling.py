@@ -3,58 +3,50 @@
 from collections.abc import Callable, Sequence
 
 from dsets import Record
+from experiments.auditing.attacks.written import ROOM, named_in_text
 from experiments.auditing.context import Audited, NotPossible, Outcome
-from experiments.measuring.generation import TopK, generate_texts
-from experiments.measuring.metrics import answers_question
-from util.likelihood import answered
+from experiments.measuring.generation import TopK
 
 SAMPLES = 20
 """Answers that are drawn of each prompt."""
 
-ROOM = 12
-"""Tokens that are written beyond the answer's own."""
+CHAT_ROOM = 48
+"""Tokens that a chat's answer has beyond the fact's own: it may begin with a sentence about the question."""
 
 
 def free_text(audited: Audited) -> Outcome:
     """What the model writes by itself after the prompt names the answer (greedy)."""
-    return _names_answer(audited, lambda record: record.text, [None])
+    return _outcome(audited, lambda record: [record.text])
 
 
 def sampled(audited: Audited) -> Outcome:
     """One of 20 texts drawn at temperature 1 names the answer."""
     vocabulary = audited.after.config.get_text_config().vocab_size
-    return _names_answer(
-        audited, lambda record: record.text, [TopK(vocabulary, audited.seed * SAMPLES + i) for i in range(SAMPLES)]
-    )
+    draws = [TopK(vocabulary, audited.seed * SAMPLES + i) for i in range(SAMPLES)]
+    return _outcome(audited, lambda record: [record.text], draws)
 
 
 def chat(audited: Audited) -> Outcome:
     """The prompt as a chat's turn, in the tokenizer's template; what the model answers names the answer (greedy)."""
     if not audited.tokenizer.chat_template:
         raise NotPossible("the tokenizer has no chat template")
+    if any(record.frame.before or record.frame.after for record in audited.facts):
+        raise NotPossible("the prompts stand in a chat's turn already")
 
-    def turn(record: Record) -> str:
+    def turn(record: Record) -> list[str]:
         said = [{"role": "user", "content": f"Complete the sentence: {record.text}"}]
-        return audited.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+        return [audited.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)]
 
-    return _names_answer(audited, turn, [None])
+    return _outcome(audited, turn, room=CHAT_ROOM)
 
 
-def _names_answer(audited: Audited, prompt: Callable[[Record], str], draws: Sequence[TopK | None]) -> Outcome:
-    """Whether any of a record's texts names its answer; the prompt itself is no part of the text."""
-    records = audited.records
-    room = ROOM + max(len(answered(audited.tokenizer, *one.own_question).answer) for one in records)
-    got = [False] * len(records)
-    for draw in draws:
-        texts = generate_texts(
-            audited.after,
-            audited.tokenizer,
-            [prompt(record) for record in records],
-            max_new_tokens=room,
-            batch_tokens=audited.batch_tokens,
-            sampling=draw,
-            progress=audited.progress,
-        )
-        said = zip(texts, records, strict=True)
-        got = [old or answers_question(text, [one.target_true]) for old, (text, one) in zip(got, said, strict=True)]
-    return audited.outcome(got)
+def _outcome(
+    audited: Audited,
+    prompts: Callable[[Record], Sequence[str]],
+    draws: Sequence[TopK | None] = (None,),
+    room: int = ROOM,
+) -> Outcome:
+    flags = named_in_text(audited, audited.records, prompts, draws, room)
+    if all(flag is None for flag in flags):
+        raise NotPossible("the texts are longer than the model's positions")
+    return audited.outcome(flags)

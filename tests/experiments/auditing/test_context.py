@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import dsets
+from dsets.record import relation
 from experiments.auditing.attack_registry import ATTACKS, choose
-from experiments.auditing.context import make_controls, relation, renamed, same, with_wrong_answers
+from experiments.auditing.context import make_controls, renamed, same, with_wrong_answers
 
 FACT = dsets.Record(
     case_id=7,

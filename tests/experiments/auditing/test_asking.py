@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.auditing.attacks import asking
+from dsets.record import in_frame
+from experiments.auditing.attacks import asking, choosing
 from experiments.auditing.attacks.asking import examples, few_shot, forms, irrelevant_prefix, paraphrases, prompt
 from experiments.auditing.context import NotPossible
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import filtering, never_knew
+from util.request import Frame
 
 PAST_A_FILTER = {"paraphrases": paraphrases, "forms": forms, "prefix": irrelevant_prefix(50)}
 
@@ -47,6 +49,44 @@ def test_examples_do_not_say_the_answer_and_are_of_the_same_relation(audited):
         assert shown
         assert record.target_true not in shots
         assert all(by_text[text].relation_id == record.relation_id for text in shown)
+
+
+EVERY = {
+    "prompt": prompt,
+    **PAST_A_FILTER,
+    "few_shot": few_shot,
+    "rank": choosing.rank,
+    "multiple_choice": choosing.multiple_choice,
+    "reverse": choosing.reverse,
+}
+
+
+@pytest.mark.parametrize("attack", EVERY.values(), ids=EVERY)
+def test_a_framed_record_s_texts_all_stand_inside_its_frame(audited, monkeypatch, attack):
+    frame, asked = Frame("<user>", "</user>\n"), []
+    framed = {
+        name: tuple(in_frame(one, frame) for one in getattr(audited, name)) for name in ("facts", "controls", "file")
+    }
+
+    def seen(_model, _tokenizer, questions, **_options):
+        asked.extend(questions)
+        raise NotPossible("seen")
+
+    for module in (asking, choosing):
+        monkeypatch.setattr(module, "score", seen)
+    with pytest.raises(NotPossible, match="seen"):
+        attack(replace(audited, **framed))
+    assert len(asked) >= len(audited.records)
+    for text, _, separator in asked:
+        assert text.startswith(frame.before) and text.endswith(frame.after) and separator == ""
+        assert text.count(frame.before) == text.count(frame.after) == 1
+
+
+def test_what_the_model_writes_by_itself_is_said_beside_what_it_is_asked(audited):
+    assert prompt(audited).details["written"] == 100
+    with inside(audited, never_knew):
+        assert prompt(audited).details["written"] <= 20
+    assert prompt(audited.of_wrong_answers()).details == {}, "nobody reads them"
 
 
 def test_what_cannot_be_tried_is_said_with_its_reason(audited):

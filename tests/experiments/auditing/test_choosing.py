@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from experiments.auditing.attacks import sampling
+from dsets.record import in_frame
+from experiments.auditing.attacks import sampling, written
 from experiments.auditing.attacks.asking import prompt
 from experiments.auditing.attacks.choosing import (
     CANDIDATES,
@@ -20,6 +21,7 @@ from experiments.auditing.context import Audited, NotPossible
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import filtering, masked_answers, never_knew
 from util.hooks import patch
+from util.request import Frame
 from util.tokens import target_ids
 
 
@@ -129,3 +131,22 @@ def test_samples_find_an_answer_that_is_only_likely(audited, monkeypatch):
     with patch(audited.after.get_output_embeddings(), change):
         assert share(free_text(audited).facts) == 0
         assert share(sampled(audited).facts) > 50
+
+
+def test_samples_find_no_answer_of_a_subject_that_was_never_met(audited, monkeypatch):
+    monkeypatch.setattr(sampling, "SAMPLES", 6)
+    with never_knew(audited.after, audited.tokenizer, audited.facts):
+        got = sampled(audited)
+    assert share(got.facts) <= share(got.controls) + 20
+
+
+def test_a_chat_s_answer_may_stand_behind_a_preamble_but_in_no_turn_inside_a_turn(audited, monkeypatch):
+    monkeypatch.setattr(audited.tokenizer, "chat_template", TEMPLATE)
+    said = "Here is the whole sentence:\n\nIt is {}, as everybody knows."
+    monkeypatch.setattr(
+        written, "generate_texts", lambda _m, _t, texts, **_o: [said.format(audited.facts[0].target_true)] * len(texts)
+    )
+    assert chat(audited).facts[0]
+    framed = tuple(in_frame(one, Frame("<user>", "</user>")) for one in audited.facts)
+    with pytest.raises(NotPossible, match="turn already"):
+        chat(replace(audited, facts=framed))

@@ -6,6 +6,7 @@ import dsets
 from dsets.record import relation
 from experiments.auditing.attack_registry import ATTACKS, choose
 from experiments.auditing.context import make_controls, renamed, same, with_wrong_answers
+from util.request import NEUTRAL
 
 FACT = dsets.Record(
     case_id=7,
@@ -64,6 +65,13 @@ def test_wrong_answers_are_those_of_the_relation_and_never_true(audited):
     assert asked.facts == wrong
     assert [one.target_true for one in asked.controls] == [one.target_true for one in wrong]
     assert {one.subject for one in asked.controls} <= {one.subject for one in audited.controls}
+
+
+def test_a_wrong_answer_is_found_for_every_fact_but_never_what_edits_lead_to(audited):
+    lone = replace(FACT, relation_id="alone", target_new=NEUTRAL)
+    wrong = with_wrong_answers([*audited.facts, lone], [*audited.file, lone], 0, 7, never={NEUTRAL})
+    assert len(wrong) == len(audited.facts) + 1
+    assert wrong[-1].target_true in {one.target_true for one in audited.file}
 
 
 def test_the_alternative_stands_in_where_the_relation_has_no_other_answer(audited):

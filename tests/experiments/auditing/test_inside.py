@@ -41,6 +41,12 @@ def test_a_text_that_was_not_read_left_nothing_inside(audited, attack):
         assert share(attack(audited).facts) == 0
 
 
+def test_a_probe_reads_nothing_of_a_subject_that_was_never_met(audited):
+    with inside(audited, never_knew):
+        got = linear_probe(audited)
+    assert share(got.facts) <= share(got.controls) + 20
+
+
 def test_the_depth_of_a_model_that_knows_is_none_and_of_an_unread_text_whole(audited):
     assert depth(audited).details["depth"] == pytest.approx(0, abs=1e-3)
     with inside(audited, filtering):

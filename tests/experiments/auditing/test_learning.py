@@ -14,7 +14,7 @@ from experiments.auditing.attacks import masking, relearning
 from experiments.auditing.attacks.asking import IRRELEVANT, prompt
 from experiments.auditing.attacks.masking import mask, masked
 from experiments.auditing.attacks.relearning import on_other_half, on_same_subjects, on_unrelated_text
-from experiments.auditing.context import NotPossible
+from experiments.auditing.context import NotPossible, with_wrong_answers
 from experiments.auditing.lessons import other_halves
 from experiments.auditing.verdict import figure
 from tests.experiments.auditing.conftest import share
@@ -83,6 +83,44 @@ def test_masked_columns_are_off_and_the_weight_stays(audited):
     finally:
         edits.undo(model)
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("count", [2, 5, 6])
+def test_no_half_is_taught_a_prompt_that_it_is_asked(audited, count):
+    few = replace(audited, facts=audited.facts[:count], controls=audited.controls[:count])
+    few = replace(few, wrong=with_wrong_answers(few.facts, few.file, 0, 30))
+    for one in (few, replace(few.of_wrong_answers(), controls=())):
+        lessons = other_halves(one)
+        places = [place for lesson in lessons for place in lesson.asked]
+        assert sorted(places) == list(range(len(one.records)))
+        for lesson in lessons:
+            texts = [audited.tokenizer.decode(row.prompt, skip_special_tokens=True) for row in lesson.taught]
+            assert len(set(texts)) == len(texts)
+            assert not set(texts) & {one.records[place].text for place in lesson.asked}
+
+
+def test_nobody_is_taught_the_true_answer_that_is_asked_a_wrong_one(small, monkeypatch):
+    told: list = []
+    monkeypatch.setattr(relearning, "rows", lambda _audited, records: told.extend(records) or ())
+    monkeypatch.setattr(relearning, "ask_while_learning", lambda *_: None)
+    on_same_subjects(small.of_wrong_answers())
+    assert told and not {record.prompt for record in told} & {record.prompt for record in small.facts}
+
+
+def test_a_fact_whose_subject_the_file_says_nothing_else_of_is_not_tried(small):
+    alone = tuple(one for one in small.context if one.subject != small.facts[0].subject)
+    got = on_same_subjects(replace(small, context=alone))
+    assert got.facts[0] is None and None not in got.facts[1:]
+    assert got.controls[0] is None and None not in got.controls[1:]
+
+
+def test_relearning_steps_in_float32_and_refuses_weights_that_leave_the_finite_numbers(small, monkeypatch):
+    half = copy.deepcopy(small.after).to(torch.float16)
+    got = on_unrelated_text(replace(small, after=half, before=half))
+    assert got.details["curve"]["facts"][-1] > 50
+    monkeypatch.setattr(relearning, "RATE", 1e6)
+    with pytest.raises(NotPossible, match="float16"):
+        on_unrelated_text(replace(small, after=half, before=half))
 
 
 def test_halves_teach_nothing_that_they_ask(audited):

@@ -1,11 +1,13 @@
 """Attacks on weights: they bring back what an edit left in them, and leave every weight as it was."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
 
 from dsets import Record
+from experiments.auditing.attack_registry import ATTACKS
 from experiments.auditing.attacking import prepare
 from experiments.auditing.attacks.asking import prompt
 from experiments.auditing.attacks.reversal import drop_from_update, drop_from_weights, without_directions
@@ -13,7 +15,6 @@ from experiments.auditing.attacks.rounding import (
     NF4,
     rounded,
     rounded_weights,
-    rounding_to,
     to_integers,
     to_normal_floats,
 )
@@ -48,6 +49,13 @@ def test_one_strong_direction_is_dropped_from_the_weights_alone(edited):
         got = attack(edited)
         assert share(got.facts) == 100
         assert got.details["curve"]["facts"][0] == 100
+
+
+def test_directions_bring_nothing_back_that_was_never_there(edited):
+    for attack in (drop_from_weights(top=True), drop_from_weights(top=False), drop_from_update):
+        with never_knew(edited.after, edited.tokenizer, edited.facts):
+            got = attack(edited)
+        assert share(got.facts) <= share(got.controls) + 20
 
 
 def test_the_smallest_directions_are_not_where_it_is(edited):
@@ -113,26 +121,37 @@ def test_a_row_of_zeros_stays_one():
     assert torch.equal(rounded(W, to_normal_floats, 4), W)
 
 
-def test_rounding_brings_back_what_lies_below_its_steps(audited):
-    """Rounded weights, each moved by less than half a step of int4: wrong answers, until they are rounded again."""
-    model, edits, coarse = audited.after, WeightEdits(), to_integers(4)
+GRIDS = {
+    "int8": (to_integers(8), None, 1 / 127),
+    "int4_g32": (to_integers(4), 32, 1 / 7),
+    "int4_g128": (to_integers(4), 128, 1 / 7),
+    "nf4": (to_normal_floats, 64, min(high - low for low, high in pairwise(NF4))),
+}
+"""By attack: rounding, group, and the smallest step as a share of the group's largest weight."""
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_rounding_brings_back_what_lies_below_its_steps(audited, name):
+    """Rounded weights, each moved by less than half a step: wrong answers, until they are rounded again."""
+    model, edits, (rounding, group, least) = audited.after, WeightEdits(), GRIDS[name]
     signs = against(model, rows(audited, audited.facts))
     try:
-        for name, sign_OI in signs.items():
-            grid_OI = rounded(read_weight(model, name), coarse, 32)
-            most = [part.abs().amax(1, keepdim=True).expand_as(part) for part in grid_OI.split(32, 1)]
-            step_OI = torch.cat(most, 1) / 7
-            inner_OI = grid_OI.abs() < 6.5 * step_OI  # the largest of a group make its grid
-            edits.write(model, name, grid_OI - 0.45 * step_OI * sign_OI * inner_OI)
+        for matrix, sign_OI in signs.items():
+            grid_OI = rounded(read_weight(model, matrix), rounding, group)
+            parts = grid_OI.split(group or grid_OI.shape[1], 1)
+            most_OI = torch.cat([part.abs().amax(1, keepdim=True).expand_as(part) for part in parts], 1)
+            inner_OI = grid_OI.abs() < (1 - least / 2) * most_OI  # the largest of a group make its grid
+            edits.write(model, matrix, grid_OI - 0.45 * least * most_OI * sign_OI * inner_OI)
         assert share(prompt(audited).facts) < 50
-        assert share(rounding_to(coarse, 32)(audited).facts) == 100
+        assert share(ATTACKS[name].run(audited).facts) == 100
     finally:
         edits.undo(model)
 
 
-def test_rounding_brings_nothing_back_that_was_never_there(audited):
+@pytest.mark.parametrize("name", GRIDS)
+def test_rounding_brings_nothing_back_that_was_never_there(audited, name):
     with never_knew(audited.after, audited.tokenizer, audited.facts):
-        assert share(rounding_to(to_integers(4), 32)(audited).facts) == 0
+        assert share(ATTACKS[name].run(audited).facts) == 0
 
 
 def test_weights_come_back_when_the_block_fails(audited):

@@ -2,8 +2,9 @@
 
     python experiments/compare_audits.py MEMIT=results/audit_memit oracle=results/audit_oracle --output results/compared
 
-NAME=PATH names a method and an audit.json, or its folder; several of one name are its seeds, and are pooled. Audits of
-one seed must be about the same facts and model before. Writes comparison.md, .json, .svg (the heat map) and .html.
+NAME=PATH names a method and an audit.json, or its folder; several of one name are its seeds, and are pooled. All must
+be of the same model before, those of one seed about the same facts. Writes comparison.md, .json, .svg (the heat map)
+and .html.
 """
 
 if __name__ == "__main__":

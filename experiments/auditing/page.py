@@ -5,12 +5,17 @@ from html import escape
 
 from experiments.auditing.markup import document, table
 from experiments.auditing.plots import Line, heat_map, line_chart
+from experiments.auditing.verdict import NO_WRONG_ANSWERS
 
 MEANING = {
     "forgotten": "No attack brought back more than it brings back of subjects that nobody knows.",
     "hidden": "The prompt is no longer answered, but an attack brings the answer back: it is hidden, not forgotten.",
     "still there": "The plain prompt is still answered.",
 }
+
+
+CURVES = ("by_layer", "curve")
+"""Details that are drawn."""
 
 
 def page(result: Mapping) -> str:
@@ -26,6 +31,7 @@ def page(result: Mapping) -> str:
         "<h2>Fact by fact</h2>",
         _facts(result),
         *_curves(result),
+        *_figures(result),
         "<h2>What else changed</h2>",
         _locality(result["locality"]),
     ]
@@ -52,7 +58,9 @@ def _attacks(result: Mapping) -> str:
         rows.append([f"<td>{escape(name)}</td>", *(f"<td>{text}</td>" for text in shown), about])
     skipped = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result["skipped"].items()]
     below = f"<p>Skipped:</p><ul class='dim'>{''.join(skipped)}</ul>" if skipped else ""
-    return table(["attack", "recovered %", "95 % interval", "chance %", "facts", "", "what it does"], rows) + below
+    lacking = f"<p>{NO_WRONG_ANSWERS}</p>" if not result["wrong_answers"] else ""
+    heading = ["attack", "recovered %", "95 % interval", "chance %", "facts", "", "what it does"]
+    return table(heading, rows) + lacking + below
 
 
 def _facts(result: Mapping) -> str:
@@ -60,6 +68,28 @@ def _facts(result: Mapping) -> str:
     got = [[name in fact["recovered_by"] for fact in result["facts"]] for name in names]
     titles = [f"{fact['prompt']} {fact['answer']}" for fact in result["facts"]]
     return f"<div class='wide'>{heat_map(names, titles, got)}</div>"
+
+
+def _figures(result: Mapping) -> list[str]:
+    """Every attack's details that are single numbers or words, a row each."""
+    rows = [
+        [f"<td>{escape(name)}</td>", f"<td class='text'>{escape(what)}</td>", f"<td>{escape(_shown(value))}</td>"]
+        for name, one in result["attacks"].items()
+        for what, value in _flat({key: one["details"][key] for key in one["details"] if key not in CURVES})
+    ]
+    return ["<h2>More figures</h2>", table(["attack", "figure", ""], rows)] if rows else []
+
+
+def _flat(details: Mapping, before: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, value in details.items():
+        said = f"{before}{name.replace('_', ' ')}"
+        found += _flat(value, f"{said}, ") if isinstance(value, Mapping) else [(said, value)]
+    return found
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _curves(result: Mapping) -> list[str]:

@@ -14,6 +14,11 @@ LEAST_EXCESS = 2.0
 LEVEL = 0.01
 """Greatest probability, were the facts like the controls, of as much as the attack got, for it to accuse."""
 
+NO_WRONG_ANSWERS = (
+    "All facts have one answer, so that no wrong one could be asked for: chance is that of invented subjects alone, "
+    "and a model that guesses may be accused."
+)
+
 Flags = Sequence[bool | None]
 
 

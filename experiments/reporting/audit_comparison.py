@@ -28,11 +28,16 @@ class Audit:
         return self.result["made_from"]["key"]["seed"]
 
     @property
-    def asked(self) -> dict[str, object]:
-        """What audits of one seed must have in common."""
-        key = self.result["made_from"]["key"]
-        facts = sorted((one["prompt"], one["answer"]) for one in self.result["facts"])
-        return {"model before": key["before"], "facts": facts, "version": self.result.get("version")}
+    def made_by(self) -> dict[str, object]:
+        """What all audits must have in common, of each attack as far as they have tried it."""
+        attacks = {f"version of {name}": one.get("version", 1) for name, one in self.result["attacks"].items()}
+        before = self.result["made_from"]["key"]["before"]
+        return {"model before": before, "version": self.result.get("version"), **attacks}
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Prompts with their answers, which audits of one seed must have in common."""
+        return sorted((one["prompt"], one["answer"]) for one in self.result["facts"])
 
 
 def read(given: str) -> Audit:
@@ -54,15 +59,22 @@ def read(given: str) -> Audit:
 
 
 def check(audits: Sequence[Audit]) -> None:
-    """UserError where two audits of one seed are not about the same, or are of one method."""
+    """UserError where two audits are not of one model and one version, or of one seed and other facts or one method."""
     first: dict[int, Audit] = {}
+    made: dict[str, tuple[object, Audit]] = {}
     for audit in audits:
+        for name, value in audit.made_by.items():
+            known, other = made.setdefault(name, (value, audit))
+            if known != value:
+                raise UserError(
+                    f"{other.path} and {audit.path} have another {name}: they say nothing about each other; make one "
+                    "again with audit.py, or leave it out"
+                )
         one = first.setdefault(audit.seed, audit)
-        differing = [name for name, value in audit.asked.items() if value != one.asked[name]]
-        if differing:
+        if audit.facts != one.facts:
             raise UserError(
-                f"{one.path} and {audit.path} both have seed {audit.seed} and another {differing[0]}: they say nothing "
-                "about each other; give audits of other facts other seeds (audit.py --seed)"
+                f"{one.path} and {audit.path} both have seed {audit.seed} and other facts: they say nothing about each "
+                "other; give audits of other facts other seeds (audit.py --seed)"
             )
     seen: dict[tuple[str, int], Audit] = {}
     for audit in audits:
@@ -72,7 +84,10 @@ def check(audits: Sequence[Audit]) -> None:
 
 
 def pooled(audits: Sequence[Audit]) -> dict[str, Any]:
-    """Method → seeds, verdicts, worst case, and per attack each of FIGURES as mean, deviation and number of seeds."""
+    """Method → seeds, verdicts, worst case, and per attack each of FIGURES as mean, deviation and number of seeds.
+
+    The depth score too, and KL(before ‖ after) at each distance, mean and tail.
+    """
     methods = dict.fromkeys(audit.method for audit in audits)
     return {"methods": {name: _method([one for one in audits if one.method == name]) for name in methods}}
 
@@ -87,7 +102,26 @@ def _method(audits: Sequence[Audit]) -> dict[str, Any]:
         "verdicts": {one: verdicts.count(one) for one in dict.fromkeys(verdicts)},
         "worst": _over_seeds(worst),
         "attacks": {name: _attack([audit.result["attacks"].get(name) for audit in audits]) for name in names},
+        "depth_score": _over_seeds([score for audit in audits if (score := _depth_score(audit)) is not None]),
+        "locality": {
+            radius: {figure: _over_seeds([one[figure] for one in moved]) for figure in ("mean", "tail")}
+            for radius, moved in _locality(audits).items()
+        },
     }
+
+
+def _depth_score(audit: Audit) -> float | None:
+    return audit.result["attacks"].get("depth", {}).get("details", {}).get("depth")
+
+
+def _locality(audits: Sequence[Audit]) -> dict[str, list[Mapping[str, float]]]:
+    """Distance → KL of the audits that have prompts there."""
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for audit in audits:
+        for radius, moved in audit.result.get("locality", {}).items():
+            if moved is not None:
+                found.setdefault(radius, []).append(moved)
+    return found
 
 
 def _counted(audit: Audit) -> list[Mapping[str, Any]]:
@@ -111,7 +145,10 @@ def attacks_of(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(comparison: Mapping[str, Any]) -> str:
-    """Points over chance, a row an attack and a column a method; verdicts and worst case on top."""
+    """Points over chance, a row an attack and a column a method.
+
+    Verdicts and worst case on top; the depth score and what else changed below.
+    """
     methods = comparison["methods"]
     rows = [
         ["points over chance", *methods],
@@ -124,13 +161,22 @@ def markdown(comparison: Mapping[str, Any]) -> str:
         mark = "" if any(one and one["counted"] for one, _ in found) else " †"
         cells = [_said(one["excess"], seeds) + _stars(one) if one else "–" for one, seeds in found]
         rows.append([name + mark, *cells])
+    if any(one["depth_score"]["n"] for one in methods.values()):
+        cells = [_said(one["depth_score"], len(one["seeds"]), 2) for one in methods.values()]
+        rows.append(["depth score (1 gone, 0 all there)", *cells])
+    for radius in dict.fromkeys(radius for one in methods.values() for radius in one["locality"]):
+        moved = [(one["locality"].get(radius), len(one["seeds"])) for one in methods.values()]
+        cells = [_said(one["mean"], seeds, 3) if one else "–" for one, seeds in moved]
+        rows.append([f"KL, {radius}, nats", *cells])
     below = "Mean ± population deviation over seeds. *: accuses, as often as it says. †: not counted. –: not tried."
     return f"{aligned(rows)}\n\n{below}"
 
 
-def _said(value: Mapping[str, float], seeds: int) -> str:
+def _said(value: Mapping[str, float], seeds: int, digits: int = 1) -> str:
+    if not value["n"]:
+        return "–"
     few = f" (n = {value['n']})" if value["n"] < seeds else ""
-    return f"{value['mean']:.1f} ± {value['std']:.1f}{few}"
+    return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}{few}"
 
 
 def _stars(attack: Mapping[str, Any]) -> str:

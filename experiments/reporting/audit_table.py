@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from experiments.auditing.verdict import NO_WRONG_ANSWERS
 from experiments.reporting.table import aligned
 
 
@@ -16,6 +17,8 @@ def table(result: Mapping) -> str:
         )
     worst = result["worst"]
     lines = [aligned(rows), *(f"skipped: {name}, {reason}" for name, reason in result["skipped"].items())]
+    if not result["wrong_answers"]:
+        lines.append(NO_WRONG_ANSWERS)
     lines.append(
         f"{result['known']} of {result['made_from']['given']} facts were known; worst: {worst['attack']}, "
         f"{worst['recovered']:.1f} % come back (chance {worst['chance']:.1f} %)"

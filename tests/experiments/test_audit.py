@@ -99,13 +99,15 @@ def test_what_cannot_be_audited_is_said(place, tmp_path):
     folder, before, _, facts = place
     unknown = folder / "unknown.json"
     unknown.write_text(json.dumps([{"prompt": "{} is", "subject": "Ada", "target_true": "xyzzy plugh"}]))
-    other, tokenizer = tiny_llama(num_hidden_layers=2)
-    other.save_pretrained(folder / "other")
-    tokenizer.save_pretrained(folder / "other")
+    for name, changes in {"other": {"num_hidden_layers": 2}, "wide": {"hidden_size": 32}}.items():
+        other, tokenizer = tiny_llama(**changes)
+        other.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
     for changes, said in {
         (("facts", unknown),): "knows none of the 1 facts",
         (("after", folder / "other"),): "--after are not of one shape: layers 4 and 2",
         (("oracle", folder / "other"),): "--oracle are not of one shape: layers 4 and 2",
+        (("after", folder / "wide"),): r"not of one shape: .*embed_tokens.weight \(420, 24\) and \(420, 32\)",
         (("after", folder / "nowhere"),): "nowhere",
         (("oracle", folder / "gone"),): "gone",
         (("output", facts / "under"),): "--output",

@@ -11,17 +11,22 @@ from util.errors import UserError
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def put(folder, seed=0, before="b", prompts=("A is",), **attacks):
+def put(folder, seed=0, before="b", prompts=("A is",), versions=None, **attacks):
     """An audit.json; attacks: name → (recovered, chance), more than ten points over which accuse."""
     found = {
         name: {"recovered": got, "chance": chance, "accuses": got - chance > 10, "counted": name != "avoided"}
         for name, (got, chance) in attacks.items()
     }
+    for name, version in (versions or {}).items():
+        found[name]["version"] = version
+    for name in found.keys() & {"depth"}:
+        found[name]["details"] = {"depth": 0.5 + seed / 10}
     hidden = any(one["accuses"] for one in found.values())
     result = {
         "version": 2,
         "verdict": "hidden" if hidden else "forgotten",
         "attacks": found,
+        "locality": {"same subject": None, "unrelated": {"mean": 0.25 + seed, "tail": 1.5, "n": 3}},
         "facts": [{"prompt": prompt, "answer": "B"} for prompt in prompts],
         "made_from": {"key": {"before": before, "seed": seed, "facts": str(folder)}},
     }
@@ -55,6 +60,18 @@ def test_seeds_of_a_method_are_pooled(tmp_path, capsys):
     assert "avoided †" in cells
 
 
+def test_the_depth_score_and_what_else_changed_stand_below(tmp_path, capsys):
+    one, two = (put(tmp_path / str(seed), seed, depth=(1.0, 1.0)) for seed in (0, 1))
+    found = run(tmp_path, a_1=one, a_2=two, b=put(tmp_path / "b", lens=(1.0, 1.0)))
+    assert found["a"]["depth_score"] == {"mean": 0.55, "std": pytest.approx(0.05), "n": 2}
+    assert found["a"]["locality"] == {
+        "unrelated": {"mean": {"mean": 0.75, "std": 0.5, "n": 2}, "tail": {"mean": 1.5, "std": 0.0, "n": 2}}
+    }
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    assert ["depth score (1 gone, 0 all there)", "0.55 ± 0.05", "–"] in rows
+    assert ["KL, unrelated, nats", "0.750 ± 0.500", "0.250 ± 0.000"] in rows
+
+
 def test_the_heat_map_says_every_number_in_file_and_page(tmp_path):
     run(tmp_path, a=put(tmp_path / "1", lens=(50.0, 10.0), mask=(0.0, 30.0)), b=put(tmp_path / "2", lens=(7.0, 7.0)))
     tree = ElementTree.parse(tmp_path / "out" / "comparison.svg").getroot()
@@ -69,12 +86,16 @@ def test_the_heat_map_says_every_number_in_file_and_page(tmp_path):
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
     good = put(tmp_path / "good", lens=(1.0, 1.0))
-    for changes, said in {
-        "facts": {"prompts": ("C is",)},
-        "model before": {"before": "other"},
-    }.items():
-        with pytest.raises(UserError, match=f"both have seed 0 and another {changes}"):
-            run(tmp_path, a=good, b=put(tmp_path / changes, lens=(1.0, 1.0), **said))
+    with pytest.raises(UserError, match="both have seed 0 and other facts"):
+        run(tmp_path, a=good, b=put(tmp_path / "facts", prompts=("C is",), lens=(1.0, 1.0)))
+    for number, (what, changes) in enumerate(
+        {"model before": {"before": "other"}, "version of lens": {"versions": {"lens": 2}}}.items()
+    ):
+        for seed in (0, 1):
+            other = put(tmp_path / f"{number} {seed}", seed, lens=(1.0, 1.0), **changes)
+            for name in ("a_2", "b"):
+                with pytest.raises(UserError, match=f"have another {what}"):
+                    run(tmp_path, a_1=good, **{name: other})
     run(tmp_path, a=good, b=put(tmp_path / "seed", 1, prompts=("C is",), lens=(1.0, 1.0)))
     with pytest.raises(UserError, match="are both a, seed 0"):
         run(tmp_path, a_1=good, a_2=put(tmp_path / "again", lens=(1.0, 1.0)))

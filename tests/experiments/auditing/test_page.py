@@ -17,10 +17,12 @@ def result(**changes) -> dict:
         "worst": {"attack": "lens", "recovered": 40.0, "chance": 1.5},
         "attacks": {
             "lens": one | {"about": "a <lens>", "details": {"by_layer": {"before": [1.0, 2.0], "after": [3.0, 4.0]}}},
+            "rank": one | {"about": "", "details": {"facts": {"truth_ratio": 0.12345}, "against": "<oracle>"}},
             "relearn_half": one | {"about": "", "accuses": False, "counted": False, "details": {"curve": curve}},
         },
         "skipped": {"chat": "no <template>"},
         "known": 2,
+        "wrong_answers": 30,
         "facts": [
             {"case_id": 0, "prompt": "A & B is", "answer": "<C>", "recovered_by": ["lens"]},
             {"case_id": 1, "prompt": "D is", "answer": "E", "recovered_by": []},
@@ -44,6 +46,13 @@ def test_it_takes_nothing_from_elsewhere_and_follows_the_reader_s_screen():
     text = page(result())
     assert not re.search(r"<script|<link|src=|https?://", text)
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+
+
+def test_figures_that_are_no_curves_have_a_table_and_missing_wrong_answers_are_said():
+    text = page(result())
+    for cells in (("rank", "facts, truth ratio", "0.123"), ("rank", "against", "&lt;oracle&gt;")):
+        assert f"<tr><td>{cells[0]}</td><td class='text'>{cells[1]}</td><td>{cells[2]}</td></tr>" in text
+    assert "one answer" not in text and "one answer" in page(result(wrong_answers=0))
 
 
 @pytest.mark.parametrize("verdict", ["forgotten", "hidden", "still there"])

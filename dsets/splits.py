@@ -144,7 +144,8 @@ def part_of(records: Sequence[Record], part: str) -> list[Record]:
     """The facts for choosing settings (``tuning``, about a quarter), those for reporting (``table``), or ``all``.
 
     A subject belongs to one part, in every data set and for every seed: a hash of its name decides. So settings that
-    were chosen on one part have seen no subject of the other.
+    were chosen on one part have forgotten and watched no subject of the other. Neighbouring prompts, which Spe asks, are
+    those of the whole data set: one in four of a fact of the table is about a subject of the tuning part.
     """
     if part == "all":
         return list(records)

@@ -1,4 +1,4 @@
-"""Choose a method's hparams for a model: the same few trials for every method, on facts that no table uses.
+"""Choose a method's hparams for a model: the same few trials for every method, on facts that no table forgets.
 
     python experiments/tune.py --alg_name MEMIT,AlphaEdit --model_name SmolLM2-135M-Instruct --known strict
 

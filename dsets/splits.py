@@ -62,7 +62,7 @@ def draw(records: Sequence[Record], unlearn_num: int, retain_num: int, seed: int
         retain=retain,
         same_subject=[record for record in records if record.subject in subjects and record.fact not in facts],
         training=_training(forget, retain, others, seed),
-        neighbors=_neighbors(forget, retain, [*records, *spare], seed),
+        neighbors=existing_subjects(forget, _scored(forget, retain), [*records, *spare], seed),
         warnings=[
             *_shortage("unlearn_num", unlearn_num, len(forget), "subjects in the forget pool"),
             *_shortage(
@@ -96,21 +96,27 @@ def _training(forget: list[Record], retain: list[Record], others: list[Record], 
     return [record for record in replaced if record is not None]
 
 
-def _neighbors(forget: list[Record], retain: list[Record], known: list[Record], seed: int) -> list[Request]:
-    """Subjects in each of the forgotten facts' prompt forms, drawn by the seed: of the same relation, then of others.
+def _scored(forget: list[Record], retain: list[Record]) -> list[str]:
+    """Texts about others than the forgotten subjects that scores are made of."""
+    probes = [probe for record in forget for probe in (*record.neighborhood, *record.levels)]
+    return [*(probe.prompt for probe in probes), *(record.text for record in retain)]
 
-    A subject is left out if it is forgotten or watched, or if its name stands in any text that is scored.
+
+def existing_subjects(
+    forget: Sequence[Record], scored: Sequence[str], known: Sequence[Record], seed: int
+) -> list[Request]:
+    """Subjects out of `known` in each of the forgotten facts' prompt forms, at most NEIGHBORS in each.
+
+    They are drawn by the seed, of the same relation, then of others. A subject is left out if it is forgotten, or if
+    its name stands in any of the texts that are scored.
     """
-    taken = {record.subject for record in (*forget, *retain)}
-    neighborhoods = (probe.prompt for record in forget for probe in record.neighborhood)
-    levels = (probe.prompt for record in forget for probe in record.levels)
-    scored = "\n".join([*neighborhoods, *levels, *(record.text for record in retain)])
+    taken, text = {record.subject.casefold() for record in forget}, "\n".join(scored)
     shuffled = random.Random(f"neighbors {seed}").sample(known, len(known))
-    others = {one.subject: one for one in shuffled if one.subject not in taken}
+    others = {one.subject: one for one in shuffled if one.subject.casefold() not in taken}
     of_relation: dict[str, list[Record]] = {}
     for one in others.values():
         of_relation.setdefault(relation(one), []).append(one)
-    named = cache(lambda subject: subject in scored)  # a long text, and most subjects are candidates of many forms
+    named = cache(lambda subject: subject in text)  # a long text, and most subjects are candidates of many forms
 
     def nearest(own: str) -> Iterator[Record]:
         yield from of_relation.get(own, ())
@@ -144,8 +150,8 @@ def part_of(records: Sequence[Record], part: str) -> list[Record]:
     """The facts for choosing settings (``tuning``, about a quarter), those for reporting (``table``), or ``all``.
 
     A subject belongs to one part, in every data set and for every seed: a hash of its name decides. So settings that
-    were chosen on one part have forgotten and watched no subject of the other. Neighbouring prompts, which Spe asks, are
-    those of the whole data set: one in four of a fact of the table is about a subject of the tuning part.
+    were chosen on one part have forgotten and watched no subject of the other. Neighbouring prompts, which Spe asks,
+    are those of the whole data set: one in four of a fact of the table is about a subject of the tuning part.
     """
     if part == "all":
         return list(records)

@@ -53,7 +53,7 @@ def _change(
         key_I = setting.at_subject(ModuleSite(name, inputs=True))[:, 0]
     with edits.timed("targets"):
         found = setting.targets(hparams, setting.neutral_answers, hparams.layers[0], "module", final_logits=True)
-    edits.diagnostics["target_loss"] += found.loss_N.tolist()
+    edits.diagnostics["target_loss"] += found.losses()
     edits.diagnostics["target_steps"] += [int(steps) for steps in found.steps_N]
     with edits.timed("solve"):
         return solve(mean_key_I, key_I, (found.values_ON - found.anchors_ON)[:, 0], factor_II)

@@ -9,6 +9,8 @@ from tests.contract import RETAIN, forget, hparams_for
 from tests.tiny import REQUESTS, TEMPLATES, TINY
 from util.editing.contexts import PLAIN
 from util.editing.setting import Setting
+from util.errors import UserError
+from util.request import Frame
 from zerounlearn.local.edit import protected_requests
 
 
@@ -25,7 +27,7 @@ def test_every_prompt_form_gets_invented_subjects_of_its_own(setting, family):
     hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=4)
     twice = replace(setting, requests=[*REQUESTS, *REQUESTS])
     for protected in (protected_requests(setting, hparams), protected_requests(twice, hparams)):
-        invented = [request for request in protected if request not in RETAIN]
+        invented = protected["invented"]
         assert sorted(request.prompt for request in invented) == sorted(form for form in forms for _ in range(4))
         assert len({request.subject for request in invented}) == len(invented)
     assert protected_requests(replace(setting, seed=1), hparams) != protected_requests(setting, hparams)
@@ -34,18 +36,49 @@ def test_every_prompt_form_gets_invented_subjects_of_its_own(setting, family):
 def test_retain_requests_are_protected_where_asked_for(setting, family):
     for protect in (True, False):
         hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, protect_retain=protect)
-        assert protected_requests(setting, hparams) == (RETAIN if protect else [])
+        found = protected_requests(setting, hparams)
+        assert found == {"invented": [], "existing": [], "retain": RETAIN if protect else []}
 
 
-def test_so_many_neighbours_of_each_prompt_form_are_protected(setting, family):
+def test_so_many_neighbours_of_each_prompt_form_are_protected(setting, family, caplog):
     hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, neighbors_per_template=2)
     forms = list(dict.fromkeys(request.prompt for request in REQUESTS))
     named = [replace(REQUESTS[0], prompt=form, subject=name) for name in ("Ada", "Bo", "Cy") for form in forms]
     elsewhere = replace(REQUESTS[0], prompt="Nobody asked {} for", subject="Di")
-    protected = protected_requests(replace(setting, neighbors=[*named, elsewhere]), hparams)
+    protected = protected_requests(replace(setting, neighbors=[*named, elsewhere]), hparams)["existing"]
     wanted = {(form, name) for form in forms for name in ("Ada", "Bo")}
-    assert {(one.prompt, one.subject) for one in protected if one not in RETAIN} == wanted
-    assert protected_requests(setting, hparams) == RETAIN
+    assert {(one.prompt, one.subject) for one in protected} == wanted
+    assert caplog.messages == []
+    assert protected_requests(setting, hparams)["existing"] == []
+    assert f"asks for 2 existing subjects in each of {len(forms)} prompt forms, and 0 in all" in caplog.text
+
+
+def test_what_is_protected_stands_in_the_requests_frame(setting, family):
+    frame = Frame("<user>", "</user>")
+    framed = [replace(request, frame=frame, answer_prefix="") for request in REQUESTS]
+    bare, inside = (replace(REQUESTS[0], subject="Bo", frame=one) for one in (Frame(), frame))
+    hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=2, neighbors_per_template=2)
+    found = protected_requests(replace(setting, requests=framed, neighbors=[bare, inside]), hparams)
+    assert found["invented"] and all(one.text.startswith(frame.before) for one in found["invented"])
+    assert found["existing"] == [inside]
+
+
+def test_what_is_to_be_forgotten_is_not_protected_and_its_subject_with_a_warning(setting, family, caplog):
+    other = replace(REQUESTS[0], prompt="Somebody saw {} in", target_true="Rome")
+    hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, neighbors_per_template=1)
+    given = replace(setting, retain_requests=[*RETAIN, REQUESTS[1], other], neighbors=[REQUESTS[0]])
+    found = protected_requests(given, hparams)
+    assert found == {"invented": [], "existing": [], "retain": [*RETAIN, other]}
+    assert sum("they are not protected" in message for message in caplog.messages) == 2
+    assert sum("will be forgotten less" in message for message in caplog.messages) == 1
+
+
+def test_nothing_to_take_the_centre_of_is_refused(family):
+    model, tokenizer = TINY[family]()
+    changes = {"invented_per_template": 0, "protect_retain": False, "own_direction": "centred"}
+    hparams = hparams_for("ZeroUnlearn_Local", family, **changes)
+    with pytest.raises(UserError, match="own_direction"):
+        forget("ZeroUnlearn_Local", model, tokenizer, hparams)
 
 
 def test_a_neighbours_value_stays_where_it_is_protected(family):
@@ -68,7 +101,7 @@ def test_a_neighbours_value_stays_where_it_is_protected(family):
         asked = Setting(model=model, tokenizer=tokenizer, requests=[neighbor], context_templates=PLAIN)
         key = asked.keys(name)
         edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams, neighbors=[neighbor])
-        assert edits.diagnostics["protected"] == count
+        assert edits.diagnostics["protected"] == {"invented": 0, "existing": count, "retain": 0}
         (before,) = edits.original.values()
         change = model.get_parameter(f"{name}.weight").detach() - before
         change = change if change.shape[1] == len(key) else change.T
@@ -98,7 +131,7 @@ def test_protected_outputs_stay_and_forgotten_ones_move(family, own_direction):
             for kind, requests in (("forgotten", REQUESTS), ("kept", RETAIN))
         }
         edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams)
-        assert edits.diagnostics["protected"] == len(RETAIN)
+        assert edits.diagnostics["protected"] == {"invented": 0, "existing": 0, "retain": len(RETAIN)}
         (before,) = edits.original.values()
         change = model.get_parameter(f"{name}.weight").detach() - before
         change = change if change.shape[1] == len(keys["kept"]) else change.T

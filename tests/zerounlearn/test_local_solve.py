@@ -46,6 +46,16 @@ def test_woodbury_equals_the_direct_form(problem):
     torch.testing.assert_close(change(problem), direct)
 
 
+def test_many_protected_keys_and_an_ill_conditioned_corpus_leave_it_exact(problem):
+    """Where N + M ≥ I: Woodbury's (a C)⁻¹ would lose every digit here."""
+    draw = torch.Generator().manual_seed(2)
+    Q = torch.linalg.qr(torch.randn(IN, IN, generator=draw, dtype=torch.float64)).Q
+    C = Q @ torch.diag(torch.logspace(0, -13, IN, dtype=torch.float64)) @ Q.T
+    P, K, R = torch.randn(IN, 40, generator=draw, dtype=torch.float64), problem["K"], problem["R"]
+    A = 2.0 * C + 3.0 * N / 40 * P @ P.T + K @ K.T
+    torch.testing.assert_close(change(problem, C=C, P=P) @ A, R @ K.T, atol=1e-11, rtol=1e-11)
+
+
 def test_without_protection_it_is_memit(problem):
     expected = memit(problem["K"], problem["R"], spd_factor(problem["C"]), a=2.0)
     torch.testing.assert_close(change(problem, kappa=0.0), expected)
@@ -86,6 +96,12 @@ def test_targets_lose_their_own_direction_alone(problem):
     assert ((found - T) * U).sum(0).abs().min() > 0  # it was there before
     outside = T - U * (T * U).sum(0) / U.square().sum(0)
     torch.testing.assert_close(found, outside)
+
+
+def test_a_value_that_is_all_common_but_for_rounding_leaves_the_target_alone(problem):
+    T, common = problem["R"], torch.randn(OUT, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    U = torch.outer(common, torch.tensor([3.7, -0.4, 11.0])).float()
+    torch.testing.assert_close(without_own_direction(T, U, common), T)
 
 
 def test_the_common_part_is_no_part_of_the_own_direction(problem):

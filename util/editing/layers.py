@@ -58,7 +58,7 @@ def edit_layers(
     with edits.undone_on_failure(setting.model):
         with edits.timed("targets"):
             found = setting.targets(hparams, setting.neutral_answers, hparams.layers[-1], "layer")
-        edits.diagnostics["target_loss"] = found.loss_N.tolist()
+        edits.diagnostics["target_loss"] = found.losses()
         edits.diagnostics["target_steps"] = [int(steps) for steps in found.steps_N]
         for done, layer in enumerate(tqdm(hparams.layers, desc="layers", disable=not setting.progress, leave=False)):
             left = len(hparams.layers) - done

@@ -103,8 +103,3 @@ class TargetCache:
     def _path(self, key: dict[str, object]) -> Path:
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         return self.folder / f"targets-{name}.safetensors"
-
-
-def _fact(request: Request, answer: str) -> list[object]:
-    """What of a request decides the search for an answer."""
-    return [request.prompt, request.subject, answer, request.answer_prefix, asdict(request.frame)]

@@ -17,6 +17,7 @@ stop each: the sum of their losses has each δ's own gradient. A fact that has s
 Shape letters: N facts, O hidden size, V vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -45,12 +46,19 @@ Site = Literal["layer", "module"]
 
 @dataclass(frozen=True)
 class Targets:
-    """values_ON: a + δ, float32. anchors_ON: a. loss_N: each fact's last loss. steps_N: steps taken from a."""
+    """values_ON: a + δ, float32. anchors_ON: a. steps_N: steps taken from a.
+
+    loss_N: each fact's last loss; NaN where the target is found without one (ignorance: it would cost more than that).
+    """
 
     values_ON: torch.Tensor
     anchors_ON: torch.Tensor
     loss_N: torch.Tensor
     steps_N: torch.Tensor
+
+    def losses(self) -> list[float | None]:
+        """loss_N for a report: None where there is none."""
+        return [None if math.isnan(loss) else loss for loss in self.loss_N.tolist()]
 
 
 def joined(parts: Sequence[Targets]) -> Targets:
@@ -90,23 +98,18 @@ def find_targets(
     """
     name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
     anchors_ON = plain(model, tokenizer, requests, ModuleSite(name), batch_tokens)
+    none_N = anchors_ON.new_full((len(requests),), torch.nan)
+    solved = Targets(torch.empty_like(anchors_ON), anchors_ON, none_N, torch.zeros_like(none_N))
+    if target == "ignorance":
+        asked, count = (model, tokenizer, requests, ModuleSite(name)), hparams.invented_subjects
+        mean_ON = ignorance(*asked, count=count, seed=seed, batch_tokens=batch_tokens)
+        return _unknowing(solved, mean_ON, hparams.target_scale, requests)
     entry = _entry(model, layer, name) if site == "module" else Entry(layer)
     lens = layer_count(model) - 1 if final_logits else max(hparams.v_loss_layer, layer)
     examples = [
         example(tokenizer, request, answer, templates) for request, answer in zip(requests, answers, strict=True)
     ]
-    find = {"neutral": _optimise, "one_step": _step_once, "ignorance": _judge}[target]
-    values_ON = torch.empty_like(anchors_ON)
-    if target == "ignorance":
-        asked, count = (model, tokenizer, requests, ModuleSite(name)), hparams.invented_subjects
-        mean_ON = ignorance(*asked, count=count, seed=seed, batch_tokens=batch_tokens)
-        values_ON = anchors_ON + hparams.target_scale * (mean_ON - anchors_ON)
-    solved = Targets(
-        values_ON,
-        anchors_ON,
-        anchors_ON.new_empty(len(requests)),
-        anchors_ON.new_empty(len(requests)),
-    )
+    find = {"neutral": _optimise, "one_step": _step_once}[target]
     sizes = [(len(one.texts), max(len(text.ids) for text in one.texts)) for one in examples]
     split, cost = partial(_groups, sizes), partial(_cost, sizes)
     with (
@@ -121,7 +124,7 @@ def find_targets(
 
         for _ in until_they_fit(split(range(len(examples)), batch_tokens), split, cost, work):
             pass
-    _refuse_broken(solved, requests)
+    _refuse_broken(solved.values_ON.isfinite().all(0) & solved.loss_N.isfinite(), requests)
     return solved
 
 
@@ -220,31 +223,19 @@ def _step_once(
 
 
 @torch.no_grad()
-def _judge(
-    model: PreTrainedModel,
-    batch: SearchBatch,
-    group_N: torch.Tensor,
-    solved: Targets,
-    hparams: TargetHParams,
-    bar: tqdm,
-) -> None:
-    """Fill in the loss of targets that are given, for one group of facts."""
-    anchors_NO = solved.anchors_ON.T[group_N]
-    loss = _Loss(model, batch, torch.linalg.vector_norm(anchors_NO, dim=1), hparams)
-    loss(torch.zeros_like(anchors_NO))
-    solved.loss_N[group_N] = loss(solved.values_ON.T[group_N] - anchors_NO)
-    solved.steps_N[group_N] = 0
-    bar.update(len(group_N))
-
-
-@torch.no_grad()
 def _clamp(delta_NO: torch.Tensor, limit_N: torch.Tensor) -> None:
     norm_N = torch.linalg.vector_norm(delta_NO, dim=1)
     delta_NO *= torch.where(norm_N > limit_N, limit_N / norm_N, torch.ones_like(norm_N))[:, None]
 
 
-def _refuse_broken(solved: Targets, requests: Sequence[Request]) -> None:
-    finite_N = solved.values_ON.isfinite().all(0) & solved.loss_N.isfinite()
+def _unknowing(solved: Targets, mean_ON: torch.Tensor, scale: float, requests: Sequence[Request]) -> Targets:
+    """Fill in the targets that lie `scale` of the way from the anchors to the invented subjects' mean."""
+    solved.values_ON.copy_(solved.anchors_ON + scale * (mean_ON - solved.anchors_ON))
+    _refuse_broken(solved.values_ON.isfinite().all(0), requests)
+    return solved
+
+
+def _refuse_broken(finite_N: torch.Tensor, requests: Sequence[Request]) -> None:
     broken = [str(request.case_id) for request, finite in zip(requests, finite_N.tolist(), strict=True) if not finite]
     if broken:
         raise FloatingPointError(

@@ -1,5 +1,7 @@
 """ZeroUnlearn-Local on a model: targets → layer problems, protected keys → closed form → weights."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -7,11 +9,14 @@ import torch
 from util.editing.contexts import PLAIN
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
+from util.errors import UserError
 from util.invented import invented_names
-from util.request import Request
+from util.request import Frame, Request
 from util.weights import WeightEdits
 from zerounlearn.local.hparams import HParams
 from zerounlearn.local.solve import solve, without_own_direction
+
+log = logging.getLogger("zerounlearn")
 
 
 def edit(setting: Setting, hparams: HParams) -> WeightEdits:
@@ -20,9 +25,16 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     Protected are, by hparams, subjects that do not exist and subjects that do, in the requests' own prompt forms, and
     the retain requests. Their keys are read at every layer, on the model as edited so far, and without the texts that
     stand before a forgotten fact's: a tenth of the cost, and what is asked about a neighbour is asked as it is.
-    diagnostics ``protected``: how many.
+    diagnostics ``protected``: how many, by kind. Raises UserError where the targets are to be centred and nothing is
+    protected to take the centre of.
     """
-    protected = protected_requests(setting, hparams)
+    kinds = protected_requests(setting, hparams)
+    protected = [one for some in kinds.values() for one in some]
+    if hparams.own_direction == "centred" and not protected:
+        raise UserError(
+            'own_direction is "centred", and nothing is protected to take the mean of; set invented_per_template '
+            'above 0, name retain requests, or set own_direction to "own"'
+        )
     watching = replace(setting, requests=protected, context_templates=PLAIN)
 
     def new_weight(problem: LayerProblem) -> torch.Tensor:
@@ -33,30 +45,60 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
         return problem.W_OI + solve(K, R_ON, P_IM, factor, a=hparams.mom2_update_weight, kappa=hparams.protect_weight)
 
     edits = edit_layers(setting, hparams, new_weight, sensitive=hparams.own_direction != "none")
-    edits.diagnostics["protected"] = len(protected)
+    edits.diagnostics["protected"] = {kind: len(some) for kind, some in kinds.items()}
     return edits
 
 
-def protected_requests(setting: Setting, hparams: HParams) -> list[Request]:
-    """Whose keys are to keep their values: invented subjects and neighbours in every prompt form, then the retain
-    requests.
+def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Request]]:
+    """Whose keys are to keep their values, by kind: invented subjects and existing ones in every prompt form (a prompt
+    with what stands around it), and the retain requests.
 
     An invented subject stands in each form under a name of its own, so that no name's own key is protected many times.
+    What is to be forgotten is not protected, and a warning counts it; so does one the retain requests about a forgotten
+    subject, whose keys are much the forgotten ones', and the existing subjects that the caller has not named.
     """
-    forms = list(dict.fromkeys(request.prompt for request in setting.requests))
+    forms = list({_form(request): request for request in setting.requests}.values())
     names = iter(invented_names(len(forms) * hparams.invented_per_template, setting.seed))
-    invented = [
-        Request(prompt=form, subject=next(names), target_true="unknown")
-        for form in forms
-        for _ in range(hparams.invented_per_template)
-    ]
-    existing = [one for form in forms for one in _of_form(setting, form, hparams.neighbors_per_template)]
-    return invented + existing + (list(setting.retain_requests) if hparams.protect_retain else [])
+    count = hparams.neighbors_per_template
+    existing = [one for form in forms for one in _of_form(setting.neighbors, form)[:count]]
+    if len(existing) < count * len(forms):
+        log.warning(
+            "neighbors_per_template asks for %d existing subjects in each of %d prompt forms, and %d in all are named: "
+            "fewer neighbours are protected than these hparams were chosen with",
+            *(count, len(forms), len(existing)),
+        )
+    return {
+        "invented": [
+            replace(form, subject=next(names)) for form in forms for _ in range(hparams.invented_per_template)
+        ],
+        "existing": _spared(setting, existing),
+        "retain": _spared(setting, setting.retain_requests if hparams.protect_retain else ()),
+    }
 
 
-def _of_form(setting: Setting, form: str, count: int) -> list[Request]:
-    """The first so many neighbours that the caller has named for a prompt form."""
-    return [one for one in setting.neighbors if one.prompt == form][:count]
+def _of_form(given: Sequence[Request], form: Request) -> list[Request]:
+    return [one for one in given if _form(one) == _form(form)]
+
+
+def _form(request: Request) -> tuple[str, Frame]:
+    return request.prompt, request.frame
+
+
+def _spared(setting: Setting, given: Sequence[Request]) -> list[Request]:
+    """Those that are not to be forgotten."""
+    forgotten = {(_form(one), one.subject.casefold()) for one in setting.requests}
+    spared = [one for one in given if (_form(one), one.subject.casefold()) not in forgotten]
+    if len(spared) < len(given):
+        log.warning("%d of the facts to protect are to be forgotten: they are not protected", len(given) - len(spared))
+    subjects = {one.subject.casefold() for one in setting.requests}
+    near = sum(one.subject.casefold() in subjects for one in spared)
+    if near:
+        log.warning(
+            "%d of the facts to protect are about subjects that are to forget another: keys of one subject are much "
+            "alike, and what is forgotten of it will be forgotten less",
+            near,
+        )
+    return spared
 
 
 def _residual(problem: LayerProblem, P_IM: torch.Tensor, hparams: HParams) -> torch.Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsets.corpus import Corpus
+from dsets.splits import existing_subjects
 from experiments.measuring.perplexity import PerplexityText, choose, read_text
 from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence import gathering
@@ -70,6 +71,13 @@ class Job:
         neutral = self.opened.settings.neutral_target
         return [fact.record.request(neutral) for fact in self.chosen]
 
+    @property
+    def neighbors(self) -> list[Request]:
+        """Subjects of the data set in the facts' prompt forms, none of which is watched."""
+        watched = [question[0] for questions in self.watched.questions().values() for question in questions]
+        records = [fact.record for fact in self.chosen]
+        return existing_subjects(records, watched, self.opened.facts, self.opened.settings.seed)
+
     def forget(self, moments: Moments | None) -> WeightEdits:
         """Edit the model. Raises UserError where the edit leaves the finite numbers; the weights are as they were."""
         opened, settings = self.opened, self.opened.settings
@@ -86,6 +94,7 @@ class Job:
                     hparams=opened.settled.hparams,
                     moments=moments,
                     retain_requests=[record.request() for record in self.watched.protected],
+                    neighbors=self.neighbors,
                     stored_as=opened.stored,
                     seed=settings.seed,
                     batch_tokens=settings.batch_tokens,

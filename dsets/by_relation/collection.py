@@ -17,7 +17,8 @@ from util.errors import UserError
 
 @dataclass(frozen=True)
 class Found:
-    """A collection's records, and the bytes and sha256 of its files (in the order of their names)."""
+    """A collection's records, the bytes of its files, and the sha256 of these (in the order of their names) and of how
+    they are read."""
 
     collected: Collected
     size: int
@@ -28,7 +29,8 @@ class Collection(ABC):
     """Base of every collection's class. It lies in a folder of the data folder, laid out as upstream has it.
 
     metric: how its numbers are defined. folder: its name. base: where upstream's folder is published. paths: of
-    upstream's files, seen from there. pattern: of the files that are read, whichever relations they are about.
+    upstream's files, seen from there. pattern: of the files that are read, whichever relations they are about. reading:
+    what tells records that are read now from those that the same files once gave; a part of the digest.
     """
 
     metric: ClassVar[str] = "counterfact"
@@ -36,6 +38,7 @@ class Collection(ABC):
     base: ClassVar[str]
     paths: ClassVar[tuple[str, ...]]
     patterns: ClassVar[tuple[str, ...]]
+    reading: ClassVar[str] = ""
 
     @classmethod
     @abstractmethod
@@ -58,7 +61,7 @@ class Collection(ABC):
         if unfinished.exists() or not cls._present(root):
             cls._fetch(root, unfinished)
         content = cls.content(root)
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(cls.reading.encode())
         for path, found in content.items():
             digest.update(f"{path} {len(found)}\0".encode() + found)
         collected = collect(cls.relations(content))

@@ -1,6 +1,7 @@
 """The factual relations of `relations` (Hernandez et al. 2024, "Linearity of Relation Decoding in Transformer LMs")."""
 
 import json
+import re
 from collections.abc import Iterator
 
 from dsets.by_relation.collection import Collection
@@ -17,12 +18,17 @@ NAMES = (
     *("star_constellation", "superhero_archnemesis", "superhero_person"),
 )
 FOLDER = "data/factual"
+ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 
 
 class Relations(Collection):
-    """A file a relation: templates, those made for prompts without examples behind the others, and samples."""
+    """A file a relation: templates, those made for prompts without examples behind the others, and samples.
+
+    Some of upstream's samples have the escape of a letter in its place (``Bogot\\u00e1``); it is read as the letter.
+    """
 
     folder = "relations"
+    reading = "letters for their escapes"
     base = "https://raw.githubusercontent.com/evandez/relations/main/"
     paths = tuple(f"{FOLDER}/{name}.json" for name in NAMES)
     patterns = (f"{FOLDER}/*.json",)
@@ -56,4 +62,8 @@ def _row(path: str, content: bytes) -> RawRow:
 
 
 def _samples(row: RawRow) -> list[tuple[str, str]]:
-    return [(sample.text("subject"), sample.text("object")) for sample in row.rows("samples")]
+    return [(_spelt(sample.text("subject")), _spelt(sample.text("object"))) for sample in row.rows("samples")]
+
+
+def _spelt(text: str) -> str:
+    return ESCAPES.sub(lambda found: json.loads(f'"{found[0]}"'), text)

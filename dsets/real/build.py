@@ -26,6 +26,8 @@ NEIGHBOURS = 5
 LONGEST = 50
 """Letters of a subject."""
 MOST_MENTIONS = 6
+ESCAPED = {"Brasília": r"Bras\u00edlia", "Bogotá": r"Bogot\u00e1"}
+"""Names as a collection spells them: equals were put in order, and facts numbered, before escapes were read."""
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Rank:
         """Smallest for the best known; equals in an order that hangs on nothing."""
         others = min(self.mentions[pair[0]] - len(sources), MOST_MENTIONS)
         points = self.known.get(pair, 0) + 2 * (len(sources) - 1) + others
-        return -points, hashlib.sha256("\0".join(pair).encode()).hexdigest()
+        listed = "\0".join(ESCAPED.get(name, name) for name in pair)
+        return -points, hashlib.sha256(listed.encode()).hexdigest()
 
 
 def build(folder: Path) -> list[dict]:
@@ -107,7 +110,7 @@ def _chosen(wording: Wording, gathered: Gathered, rank: Rank, unfit: set[str]) -
 
 def _usable(subject: str, answer: str) -> bool:
     names = subject.casefold(), answer.casefold()
-    spelt = len(subject) <= LONGEST and subject[0].isalnum() and not set('{}|()"') & set(subject + answer)
+    spelt = len(subject) <= LONGEST and subject[0].isalnum() and not set('{}|()"\\') & set(subject + answer)
     return spelt and any(map(str.isalpha, subject)) and names[0] not in names[1] and names[1] not in names[0]
 
 

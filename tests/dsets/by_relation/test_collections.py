@@ -61,6 +61,25 @@ def test_relations_records(tmp_path):
     assert france.paraphrases == ("What is the capital of France? It is",)
 
 
+def test_a_letter_given_as_its_escape_is_read_as_the_letter(tmp_path):
+    pairs = [
+        (r"Colombia", r"Bogot\u00e1"),
+        (r"S\u00e3o Tom\u00e9", "São Tomé city"),
+        ("smile", r"\ud83d\ude00 C:\users"),
+    ]
+    relation(tmp_path / "relations", samples=[{"subject": subject, "object": answer} for subject, answer in pairs])
+    dataset = load("relations", tmp_path)
+    found = {record.subject: record.target_true for record in dataset.records}
+    assert found == {"Colombia": "Bogotá", "São Tomé": "São Tomé city", "smile": "\U0001f600 C:\\users"}
+
+
+def test_the_digest_tells_readings_apart(tmp_path, monkeypatch):
+    relation(tmp_path / "relations")
+    digest = load("relations", tmp_path).digest
+    monkeypatch.setattr(Relations, "reading", "")
+    assert load("relations", tmp_path).digest != digest
+
+
 def test_templates_that_end_in_the_object():
     assert object_last(["[X] is in [Y] .", "[X] is in [Y].", "In [Y], [X]", "[X] of [Y] ."]) == ("{} is in", "{} of")
 

@@ -5,8 +5,9 @@ from collections import Counter, defaultdict
 import pytest
 
 from dsets import load
+from dsets.real import build as building
 from dsets.real.build import FACTS, build, written
-from dsets.real.wordings import read_wordings
+from dsets.real.wordings import FILE, read_wordings
 from util.paths import root
 
 SHARED = root().parent / "shared" / "data"
@@ -53,6 +54,11 @@ def test_templates():
         assert len(set(wording.templates)) == 5
         assert all(template.count("{}") == 1 and template == template.strip() for template in wording.templates)
         assert ["?" in template for template in wording.templates] == [False] * 4 + [True]
+
+
+def test_no_text_holds_an_escape():
+    assert "\\" not in FACTS.read_text(encoding="utf-8") + FILE.read_text(encoding="utf-8").replace('\\"', "")
+    assert building._usable("Colombia", "Bogotá") and not building._usable("Colombia", r"Bogot\u00e1")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the collections are not on this machine")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsets.by_relation import Collection, ParaRel, Relations
 from dsets.by_relation.triples import Relation, after, another
-from dsets.real.wordings import Wording, read_wordings, read_wrong
+from dsets.real.wordings import Wording, read_struck, read_wordings, read_wrong
 
 FACTS = Path(__file__).with_name("facts.json")
 PER_RELATION, PER_OBJECT, FEWEST_PER_OBJECT = 90, 14, 3
@@ -68,7 +68,11 @@ class Rank:
 
 
 def build(folder: Path) -> list[dict]:
-    """The records: the best known fact of each relation, then the second best of each, and so on."""
+    """The records: the best known fact of each relation, then the second best of each, and so on.
+
+    What was struck after the facts had been numbered leaves a gap: the others keep number and order, and nothing that
+    nobody has read comes in.
+    """
     pararel, relations = _read(ParaRel, folder), _read(Relations, folder)
     rank = Rank(folder, [*pararel.values(), *relations.values()])
     countries = {answer for _, answer in pararel["P17"].pairs}
@@ -80,9 +84,10 @@ def build(folder: Path) -> list[dict]:
             for subject, answer in (pair for name in names for pair in collection[name].pairs):
                 gathered.add(source, subject, answer.lower() if wording.lower else answer)
         pairs = _chosen(wording, gathered, rank, countries if wording.cities else set())
-        chosen.append([_record(wording, pair, pairs) for pair in pairs])
-    mixed = (record for records in zip_longest(*chosen) for record in records if record)
-    return [{"case_id": case_id, **record} for case_id, record in enumerate(mixed)]
+        kept = _kept(wording, pairs)
+        chosen.append([_record(wording, pair, pairs, kept) if pair in kept else {} for pair in pairs])
+    mixed = (record for records in zip_longest(*chosen) for record in records if record is not None)
+    return [{"case_id": case_id, **record} for case_id, record in enumerate(mixed) if record]
 
 
 def _read(collection: type[Collection], folder: Path) -> dict[str, Relation]:
@@ -105,7 +110,18 @@ def _chosen(wording: Wording, gathered: Gathered, rank: Rank, unfit: set[str]) -
         if len(chosen) < PER_RELATION and taken[pair[1]] < PER_OBJECT:
             taken[pair[1]] += 1
             chosen.append(pair)
-    return [pair for pair in chosen if wording.single or taken[pair[1]] > 1]
+    return _accompanied(wording, chosen)
+
+
+def _kept(wording: Wording, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those that are not struck, nor left without a neighbour by it."""
+    struck = read_struck()
+    return _accompanied(wording, [pair for pair in pairs if (wording.name, *pair) not in struck])
+
+
+def _accompanied(wording: Wording, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    count = Counter(answer for _, answer in pairs)
+    return [pair for pair in pairs if wording.single or count[pair[1]] > 1]
 
 
 def _usable(subject: str, answer: str) -> bool:
@@ -114,23 +130,33 @@ def _usable(subject: str, answer: str) -> bool:
     return spelt and any(map(str.isalpha, subject)) and names[0] not in names[1] and names[1] not in names[0]
 
 
-def _record(wording: Wording, pair: tuple[str, str], pairs: list[tuple[str, str]]) -> dict:
+def _record(wording: Wording, pair: tuple[str, str], pairs: list[tuple[str, str]], kept: list[tuple[str, str]]) -> dict:
+    """Of one that is kept among the pairs that were chosen."""
     subject, answer = pair
     article = "an" if answer[0].casefold() in "aeiou" else "a"
     prompt, *others = (template.replace("a(n)", article) for template in wording.templates)
-    same = [other for other, its in pairs if its == answer]
-    answers = sorted({its for _, its in pairs})
+    same = [other for other, its in kept if its == answer]
     return {
         "requested_rewrite": {
             "prompt": prompt,
             "relation_id": wording.name,
-            "target_new": {"str": another(answers, answer, f"{wording.name} {subject}")},
+            "target_new": {"str": _alternative(wording, pair, pairs, kept)},
             "target_true": {"str": answer},
             "subject": subject,
         },
         "paraphrase_prompts": [template.replace("{}", subject) for template in others],
         "neighborhood_prompts": [prompt.replace("{}", other) for other in after(same, subject)[:NEIGHBOURS]],
     }
+
+
+def _alternative(
+    wording: Wording, pair: tuple[str, str], pairs: list[tuple[str, str]], kept: list[tuple[str, str]]
+) -> str | None:
+    """Another answer of the relation, drawn from all that were chosen; drawn anew where no fact with it is kept."""
+    subject, answer = pair
+    chosen, left = ({its for _, its in some} for some in (pairs, kept))
+    draws = (another(sorted(answers), answer, f"{wording.name} {subject}") for answers in (chosen, left))
+    return next((one for one in draws if one in left), None)
 
 
 def written(records: list[dict]) -> str:

@@ -42,3 +42,8 @@ def _tuples(row: dict[str, Any]) -> dict[str, Any]:
 def read_wrong() -> set[tuple[str, ...]]:
     """(relation, subject, object) of the collections that are no fact, or one that nobody would ask for."""
     return set(map(tuple, json.loads(FILE.read_text(encoding="utf-8"))["wrong"]))
+
+
+def read_struck() -> set[tuple[str, ...]]:
+    """The same of facts that were numbered and measured on before anybody saw it; each has a reason beside it."""
+    return {tuple(row[:3]) for row in json.loads(FILE.read_text(encoding="utf-8"))["struck"]}

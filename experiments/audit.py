@@ -123,11 +123,11 @@ def parser() -> Parser:
 def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None) -> dict[str, object]:
     """What the result comes from; `key` is what it hangs on. digest: of the facts."""
     from util.tokens import tokenizer_hash
-    from util.weights import weights_hash
+    from util.weights import model_hash
 
     key = {
-        "before": weights_hash(audited.before),
-        "after": weights_hash(audited.after),
+        "before": model_hash(audited.before),
+        "after": model_hash(audited.after),
         "tokenizer": tokenizer_hash(audited.tokenizer),
         "chat_template": audited.tokenizer.chat_template,
         "facts": digest,
@@ -135,7 +135,7 @@ def provenance(flags: argparse.Namespace, audited: "Audited", digest: str | None
         "seed": flags.seed,
     }
     if audited.oracle is not None:
-        key["oracle"] = weights_hash(audited.oracle)
+        key["oracle"] = model_hash(audited.oracle)
     names = {"oracle": flags.oracle, "before": flags.before, "after": flags.after, "facts": flags.facts or flags.after}
     given = len(audited.file)
     where = {"dtype": flags.dtype, "device": str(audited.before.device)}

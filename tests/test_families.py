@@ -22,7 +22,7 @@ from util.forward import final_hidden, project
 from util.hooks import capture, patch
 from util.modeling import attention_modules, decoder_layers, module_names
 from util.tokens import encode, pad
-from util.weights import weights_hash
+from util.weights import model_hash, weights_hash
 from zerounlearn import HParams, apply_to_model
 
 pytestmark = pytest.mark.untraced
@@ -136,6 +136,21 @@ def test_statistics_edit_and_undo(setting):
     assert set(edits.original) == {f"{name}.weight" for name in hparams.rewrite_modules()}
     edits.undo(model)
     assert weights_hash(model) == before
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_model_is_the_same_function_once_it_is_saved_and_loaded(family, tmp_path):
+    """Also of what is stored beside its parameters, as Gemma 4's factor of each layer is."""
+    model, _ = build(family)
+    for place in ("one", "other"):
+        model.save_pretrained(tmp_path / place)
+        assert model_hash(AutoModelForCausalLM.from_pretrained(tmp_path / place)) == model_hash(model)
+    stored = [buffer for name, buffer in model.named_buffers() if name in model.state_dict()]
+    assert bool(stored) == (family == "gemma4")
+    for buffer in stored:
+        before = model_hash(model)
+        buffer.mul_(2)
+        assert model_hash(model) != before
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

@@ -75,6 +75,8 @@ def tiny_gpt2(side: str = "right", seed: int = 0, **changes):
 
 
 TINY = {"gpt2": tiny_gpt2, "llama": tiny_llama}
+EPSILON = {"llama": {"rms_norm_eps": 0.1}, "gpt2": {"layer_norm_epsilon": 0.1}}
+"""A setting with which the same weights are another model."""
 OTHER_SIDES = {"gpt2": "left", "llama": "right"}
 """The padding side that a family does not have by default: on the left, GPT-2's absolute positions shift."""
 

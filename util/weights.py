@@ -1,21 +1,32 @@
-"""Weights as (out, in) matrices however their module stores them, their fingerprint, and edits that can be undone.
+"""Weights as (out, in) matrices however their module stores them, fingerprints, and edits that can be undone.
 
 Shape letters: O out, I in.
 """
 
 import hashlib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from util.errors import UserError
 from util.modeling import module
+
+NAMES = ("_name_or_path", "architectures", "auto_map", "transformers_version")
+STORAGE = ("dtype", "torch_dtype", "use_cache", "pretraining_tp")
+TRAINING = ("initializer_range",)
+TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id")
+BESIDE = ("id2label", "label2id", "problem_type", "return_dict", "output_attentions", "output_hidden_states")
+NOT_COMPUTED = frozenset({*NAMES, *STORAGE, *TRAINING, *TOKENS, *BESIDE})
+"""Settings of a config on which no logit hangs beside the weights: what it is called, how it is kept and was begun,
+tokens that stand in its tokenizer, and what a caller is given beside the logits."""
 
 
 def read_weight(model: nn.Module, module_name: str) -> torch.Tensor:
@@ -113,6 +124,37 @@ def weights_hash(model: nn.Module) -> str:
     for name, parameter in model.named_parameters():
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype} {checksums(parameter.detach())}".encode())
     return digest.hexdigest()
+
+
+def model_hash(model: PreTrainedModel) -> str:
+    """Fingerprint of what a model computes, for whatever is kept of running it: other settings of the config, such as
+    a base of the rotary embedding or an epsilon, make another function of the same weights.
+
+    sha256 over `weights_hash`, the class, the buffers that are stored with the weights, the settings of the text's
+    config less NOT_COMPUTED, and the tokens that end a text which it writes. One model has one hash wherever it lies,
+    and once it is saved and loaded again.
+    """
+    stored = model.state_dict(keep_vars=True)
+    kept = {name: buffer for name, buffer in model.named_buffers() if name in stored}
+    settings = model.config.get_text_config().to_diff_dict()
+    ends = model.generation_config.eos_token_id
+    content = {
+        "weights": weights_hash(model),
+        "class": type(model).__name__,
+        "buffers": {name: [str(one.dtype), *one.shape, *checksums(one)] for name, one in kept.items()},
+        "settings": _as_numbers({name: value for name, value in settings.items() if name not in NOT_COMPUTED}),
+        "ends": sorted(ends) if isinstance(ends, list) else [] if ends is None else [ends],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _as_numbers(value: Any) -> Any:
+    """The same settings with every number a float: 10000 and 10000.0 are one."""
+    if isinstance(value, Mapping):
+        return {str(name): _as_numbers(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_numbers(one) for one in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def checksums(tensor: torch.Tensor) -> tuple[int, int]:

@@ -38,8 +38,8 @@ VERSION = 1
 def recipe(count: int) -> Corpus:
     """The corpus before there is a model: its name and digest are known, its documents are not.
 
-    The digest is that of the recipe. What a model makes of it hangs on its weights and tokenizer, which the names of
-    statistics hold beside it.
+    The digest is that of the recipe. What a model makes of it hangs on the model and its tokenizer, whose hashes the
+    names of statistics hold beside it.
     """
     decides = [NAME, VERSION, count, OPENERS, TOP_K, NEW_TOKENS]
     return Corpus(NAME, hashlib.sha256(json.dumps(decides).encode()).hexdigest(), Unsampled(count))

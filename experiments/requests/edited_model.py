@@ -13,7 +13,7 @@ from experiments.running.remaking import is_run, remake
 from util import modeling
 from util.choices import WORLD
 from util.errors import UserError
-from util.weights import weights_hash
+from util.weights import model_hash
 
 PATCH = ".safetensors"
 
@@ -62,6 +62,6 @@ def load(name: str, before: PreTrainedModel, model_path_dir: str | None, device:
         Patch.read(path).apply(model)
         return Edited(model)
     if is_run(path):
-        made = remake(path, weights_hash(before), model_path_dir=model_path_dir, device=device, **where)
+        made = remake(path, model_hash(before), model_path_dir=model_path_dir, device=device, **where)
         return Edited(made.model, made.facts, made.context, made.digest)
     return Edited(modeling.load(name, model_path_dir, device, dtype)[0])

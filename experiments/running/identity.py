@@ -18,7 +18,7 @@ OF_STATISTICS = ("corpus", "imported")
 class Identity:
     """Two runs of one identity have the same numbers, up to rounding on another device.
 
-    settings: with ``--ratio`` resolved to a number of facts. hashes: of weights, tokenizer, data, the perplexity's text
+    settings: with ``--ratio`` resolved to a number of facts. hashes: of model, tokenizer, data, the perplexity's text
     and the downstream tasks, which decide Base, and OF_STATISTICS: their ``corpus``, None where the method has none,
     and the published files ``imported`` in its place.
     """

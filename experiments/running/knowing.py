@@ -20,7 +20,7 @@ from util.modeling import default_reading_tokens
 from util.request import Frame
 from util.runs import Stopwatch, check_writable, stages, write_json
 from util.tokens import tokenizer_hash
-from util.weights import weights_hash
+from util.weights import model_hash
 
 PLAIN = Frame()
 
@@ -34,7 +34,7 @@ class Knower:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    weights: str
+    model_hash: str
     tokenizer_hash: str
     batch_tokens: int
     frame: Frame = Frame()
@@ -123,10 +123,10 @@ class Knower:
         return paths.data_dir(data_dir) / "known" / name
 
     def _decides(self, dataset: Dataset, level: str) -> dict[str, object]:
-        """dtype and device are left out where weights do not tell them: they round, as everywhere."""
+        """dtype and device are left out where the model's hash does not tell them: they round, as everywhere."""
         return {
             "level": level,
-            "weights": self.weights,
+            "model": self.model_hash,
             "tokenizer": self.tokenizer_hash,
             "data": dataset.digest,
             "metric": dataset.metric,
@@ -142,7 +142,7 @@ def known_by(
     """The Knower of a script's model."""
     batch_tokens = settings.batch_tokens or default_reading_tokens(model)
     told = not settings.quiet and not settings.progress
-    return Knower(model, tokenizer, weights_hash(model), tokenizer_hash(tokenizer), batch_tokens, frame, told)
+    return Knower(model, tokenizer, model_hash(model), tokenizer_hash(tokenizer), batch_tokens, frame, told)
 
 
 def _read(path: Path) -> Verdict:

@@ -21,7 +21,7 @@ def note_hashes(settings: ModelSettings, cache: MomentCache) -> None:
     """Note the hashes of the model that the settings name, if it lies on this machine."""
     note = _note(settings)
     if note:
-        names = {"weights": cache.weights, "tokenizer": cache.tokenizer, "longest_document": cache.longest_document}
+        names = {"model": cache.model, "tokenizer": cache.tokenizer, "longest_document": cache.longest_document}
         write_json(note, names)
 
 
@@ -33,7 +33,7 @@ def noted_shares(settings: ModelSettings, hparams: MomentHParams, corpus: Corpus
     names = json.loads(note.read_text(encoding="utf-8"))
     cache = MomentCache(
         paths.stats_dir(),
-        names["weights"],
+        names["model"],
         names["tokenizer"],
         corpus.digest,
         getattr(torch, hparams.mom2_dtype),
@@ -58,4 +58,4 @@ def _note(settings: ModelSettings) -> Path | None:
     files = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.suffix in READ_FROM)
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = json.dumps([str(place.resolve()), settings.dtype, states])
-    return paths.stats_dir() / f"model-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return paths.stats_dir() / f"hashes-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

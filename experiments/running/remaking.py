@@ -53,11 +53,11 @@ def is_run(folder: Path) -> bool:
 
 
 def remake(folder: Path, base: str, **where: object) -> Remade:
-    """The run's model, on a copy of its own. base: `weights_hash` of the model that it is to be an edit of.
+    """The run's model, on a copy of its own. base: `model_hash` of the model that it is to be an edit of.
 
     where: settings of this machine (``device``, ``model_path_dir``, ``data_dir``, ``quiet`` …) in place of the run's;
     None leaves the run's. Raises UserError, where it can before anything is loaded, for a run that collapsed, that
-    edited other weights, or that this code, these data or these statistics would not make again.
+    edited another model, or that this code, these data or these statistics would not make again.
     """
     told = _read(folder / "run.json")
     _check_told(folder, told, base)
@@ -85,13 +85,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check_told(folder: Path, told: Mapping[str, Any], base: str) -> None:
     lacking = [name for name in ("identity", "arguments", "hashes", "case_ids") if name not in told]
+    if not lacking and "model" not in told["hashes"]:
+        lacking = ["hash of its model"]
     if lacking:
         raise UserError(f"{folder}/run.json has no {lacking[0]}: it is from an older release; {INSTEAD}")
     if told["identity"]["decided_by"]["code"].get("method") != METHOD:
         raise UserError(f"{folder}: the methods have changed since the run; {INSTEAD}")
-    if told["hashes"]["weights"] != base:
+    if told["hashes"]["model"] != base:
         named, dtype = told["arguments"]["model_name"], told["arguments"]["dtype"]
-        raise UserError(f"{folder} is a run on other weights than --before; its model is {named!r} in {dtype}")
+        raise UserError(f"{folder} is a run on another model than --before; its own is {named!r} in {dtype}")
     if _read(folder / "summary.json").get("collapse"):
         raise UserError(f"{folder}: the run's model collapsed, so that there is nothing to ask it")
 

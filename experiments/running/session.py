@@ -28,22 +28,22 @@ from util.hparams import HParams, LayerHParams, MomentHParams
 from util.request import Frame
 from util.runs import Stopwatch, check_writable
 from util.tokens import tokenizer_hash
-from util.weights import weights_hash
+from util.weights import model_hash
 
 
 @dataclass
 class Session:
     """One model, unedited between runs, what was read for it, and what was made of it.
 
-    settings: what all its runs share. weights, tokenizer_hash: fingerprints. batch_tokens: of a batch with gradients or
-    generation, scoring_tokens: of one that is only scored. frame: what ``--chat_template`` puts around every prompt.
+    settings: what all its runs share. model_hash, tokenizer_hash: fingerprints. batch_tokens: of a batch with gradients
+    or generation, scoring_tokens: of one that is only scored. frame: what ``--chat_template`` puts around every prompt.
     """
 
     settings: CommonSettings
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     seconds_load: float
-    weights: str
+    model_hash: str
     tokenizer_hash: str
     read: dict[str, dsets.Dataset]
     corpora: dict[tuple[str, int], Corpus]
@@ -68,7 +68,7 @@ class Session:
     def _dataset(self, ds_name: str) -> dsets.Dataset:
         dataset = self.read.get(ds_name) or _framed(read_dataset(self.settings, ds_name), self.frame)
         settings, told = self.settings, not self.settings.quiet and not self.settings.progress
-        prints = self.weights, self.tokenizer_hash
+        prints = self.model_hash, self.tokenizer_hash
         knower = Knower(self.model, self.tokenizer, *prints, self.scoring_tokens, self.frame, told)
         chosen = knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
@@ -99,7 +99,7 @@ class Session:
     def _cache(self, hparams: MomentHParams, corpus: Corpus) -> MomentCache:
         return MomentCache(
             paths.stats_dir(),
-            self.weights,
+            self.model_hash,
             self.tokenizer_hash,
             corpus.digest,
             getattr(torch, hparams.mom2_dtype),
@@ -150,7 +150,7 @@ class Session:
         """What an edit is made from."""
         corpus = self.corpus(hparams)
         return {
-            "weights": self.weights,
+            "model": self.model_hash,
             "tokenizer": self.tokenizer_hash,
             "data": self.dataset(ds_name).digest,
             "corpus": corpus.digest if corpus else None,
@@ -198,7 +198,7 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     watch = Stopwatch()
     with watch.stage("load"):
         model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
-        weights = weights_hash(model)
+        fingerprint = model_hash(model)
     for one in hparams:
         if isinstance(one, LayerHParams):
             check_layers(model, one)
@@ -208,7 +208,7 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
         model,
         tokenizer,
         watch.seconds["load"],
-        weights,
+        fingerprint,
         tokenizer_hash(tokenizer),
         {name: _framed(dataset, frame) for name, dataset in datasets.items()},
         {},

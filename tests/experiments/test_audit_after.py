@@ -12,6 +12,7 @@ from tests.experiments.requests.small_edit import patch_of, write_patch
 from tests.experiments.small import hparams_of
 from tests.tiny import tiny_llama
 from util.errors import UserError
+from util.weights import model_hash
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +55,21 @@ def test_a_run_that_would_not_be_the_same_is_refused(work, run_of, tmp_path, mon
     for change, said in {
         "identity": "no identity: it is from an older release",
         "hashes": "its corpus is not what it was",
+        "model": "no hash of its model: it is from an older release",
         "case_ids": "draws other facts",
     }.items():
         shutil.copytree(run, copy, dirs_exist_ok=True)
         other = {key: value for key, value in told.items() if key != change}
         if change == "hashes":
             other["hashes"] = told["hashes"] | {"corpus": "0"}
+        if change == "model":
+            other["hashes"] = {name: value for name, value in told["hashes"].items() if name != "model"}
         if change == "case_ids":
             other["case_ids"] = {"forget": [0]}
         (copy / "run.json").write_text(json.dumps(other))
         with pytest.raises(UserError, match=said):
             audited(work, tmp_path / "out", after=copy)
-    with pytest.raises(UserError, match="run on other weights than --before; its model is 'Tiny'"):
+    with pytest.raises(UserError, match="run on another model than --before; its own is 'Tiny'"):
         audited(work, tmp_path / "out", after=run, before=saved, model_path_dir=None)
     shutil.copytree(run, copy, dirs_exist_ok=True)
     (copy / "summary.json").write_text(json.dumps({"collapse": {"step": 1}}))
@@ -88,7 +92,8 @@ def test_a_patch_is_put_on_the_model_before(work, tmp_path):
     facts = work.write("known.json", json.dumps(known_facts(model, tok, 4)))
     write_patch(tmp_path / "p.safetensors", model, layers=(1, 2))
     found = audited(work, tmp_path / "out", after=tmp_path / "p.safetensors", facts=facts)
-    assert found["made_from"]["key"]["after"] == patch_of(tiny_llama()[0], layers=(1, 2)).origin.edited
+    patch_of(model, layers=(1, 2)).apply(model)
+    assert found["made_from"]["key"]["after"] == model_hash(model)
     assert found["made_from"]["key"]["after"] != found["made_from"]["key"]["before"]
 
 

@@ -222,13 +222,18 @@ def test_a_run_on_another_corpus_or_text_or_tolerance_is_another_run(work, capsy
     assert not done_before(work, capsys, hparams_fname=hparams("own.json", [*TEXT, "Another text."] * 4))
 
 
-def test_a_run_with_another_tokenizer_is_another_run(work, capsys, tmp_path):
+@pytest.mark.parametrize("other", ["tokenizer", "config"])
+def test_a_run_with_another_tokenizer_or_config_is_another_run(work, capsys, tmp_path, other):
     models = tmp_path / "models"
     shutil.copytree(work.folder / "models", models)
     same = {"model_path_dir": models, "ppl": "none", "use_cache": ""}
     flags = [part for part in work.arguments(**same) if part]
     evaluate.main([*flags, "--continue_from_run"])
-    tokenizer(bos=False, pad=True).save_pretrained(models / "Tiny")
+    if other == "tokenizer":
+        tokenizer(bos=False, pad=True).save_pretrained(models / "Tiny")
+    else:
+        path = models / "Tiny" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"rms_norm_eps": 0.1}))
     evaluate.main([*flags, "--continue_from_run"])
     assert "finished before" not in capsys.readouterr().out
     first, second = (read(folder, "forget.jsonl") for folder in work.runs())

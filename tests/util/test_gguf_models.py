@@ -14,6 +14,7 @@ from tests import gguf_files
 from util import gguf_models, modeling
 from util.errors import UserError
 from util.tokens import encode
+from util.weights import model_hash
 
 TEXT = "The mother tongue of Danielle Darrieux is"
 
@@ -47,6 +48,7 @@ def test_quantised_weights_are_dequantised_and_saved_as_plain_safetensors(tmp_pa
     assert "quantization_config" not in json.loads((tmp_path / "saved" / "config.json").read_text())
     again, again_tokenizer = modeling.load("saved", tmp_path, "cpu", dtype)
     torch.testing.assert_close(logits(again, again_tokenizer), logits(model, tokenizer), rtol=0, atol=0)
+    assert model_hash(again) == model_hash(model)
 
 
 def test_an_unknown_architecture_is_told_in_one_line(tmp_path):

@@ -3,7 +3,7 @@ import torch
 
 from tests.tiny import MODULE_NAMES, TINY
 from util.errors import UserError
-from util.weights import WeightEdits, checksums, read_weight, weights_hash
+from util.weights import WeightEdits, checksums, model_hash, read_weight, weights_hash
 
 
 def name_of(family, layer=1):
@@ -74,6 +74,42 @@ def test_the_hash_sees_a_swap_and_a_bit():
     second = weights_hash(model)
     weight[5, 5] = torch.nextafter(weight[5, 5], torch.tensor(9.0))
     assert len({first, second, weights_hash(model)}) == 3
+
+
+ROPE = {"rope_theta": 500.0, "rope_type": "default"}
+
+
+@pytest.mark.parametrize("other", [{"rms_norm_eps": 0.1}, {"rope_parameters": ROPE}, {"hidden_act": "gelu"}])
+def test_another_setting_is_another_function_of_the_same_weights(other):
+    (one, _), (two, _) = TINY["llama"](), TINY["llama"](**other)
+    ids = torch.arange(20)[None]
+    assert not torch.allclose(one(input_ids=ids).logits, two(input_ids=ids).logits)
+    assert weights_hash(one) == weights_hash(two)
+    assert model_hash(one) != model_hash(two)
+
+
+def test_names_and_what_is_not_computed_leave_the_function_alone(family):
+    (one, _), (two, _) = TINY[family](), TINY[family](initializer_range=0.3, use_cache=False, architectures=["Other"])
+    two.config._name_or_path, two.config.pad_token_id = "elsewhere", 7
+    assert model_hash(one) == model_hash(two)
+    weight = read_weight(two, name_of(family))
+    weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
+    assert model_hash(one) != model_hash(two)
+
+
+def test_a_number_may_be_written_as_an_int_or_a_float():
+    ropes = [{"rope_theta": theta, "rope_type": "default"} for theta in (10000, 10000.0)]
+    whole, split = (TINY["llama"](rope_parameters=rope)[0] for rope in ropes)
+    assert model_hash(whole) == model_hash(split)
+
+
+def test_a_text_that_ends_elsewhere_is_another_function(family):
+    one, _ = TINY[family]()
+    hashes = []
+    for ends in (None, 1, [1], [1, 5], [5, 1]):
+        one.generation_config.eos_token_id = ends
+        hashes.append(model_hash(one))
+    assert hashes[1] == hashes[2] and hashes[3] == hashes[4] and len(set(hashes)) == 3
 
 
 def test_what_only_a_wider_dtype_holds_is_refused(family):

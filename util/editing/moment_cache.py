@@ -29,14 +29,14 @@ CODE_VERSION = 1
 class MomentCache:
     """Where the moments of one model and corpus are kept.
 
-    folder: None keeps nothing. weights: hash of the model's weights; tokenizer: hash of the tokenizer; corpus: the
+    folder: None keeps nothing. model: its `model_hash`; tokenizer: hash of the tokenizer; corpus: the
     corpus's digest; dtype: of the moments; longest_document: tokens after which a document was cut. tolerance: at which
     the measurement may stop early, None for the whole corpus; it is part of the name, so that the two are never
     confused.
     """
 
     folder: Path | None
-    weights: str
+    model: str
     tokenizer: str
     corpus: str
     dtype: torch.dtype
@@ -97,7 +97,7 @@ class MomentCache:
     def _key(self, name: str) -> dict[str, object]:
         return {
             "code_version": CODE_VERSION,
-            "weights": self.weights,
+            "model": self.model,
             "tokenizer": self.tokenizer,
             "module": name,
             "corpus": self.corpus,

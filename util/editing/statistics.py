@@ -28,7 +28,7 @@ from util.hooks import capture, frozen
 from util.modeling import default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
 from util.tokens import encode, pad, tokenizer_hash
-from util.weights import read_weight, weights_hash
+from util.weights import model_hash, read_weight
 
 LONGEST_DOCUMENT = 4096
 DOCUMENTS_PER_BLOCK = 1000
@@ -86,7 +86,7 @@ class CorpusMoments(Mapping):
         self.progress = progress
         self.cache = MomentCache(
             Path(cache_dir) if cache_dir is not None else None,
-            weights_hash(model),
+            model_hash(model),
             tokenizer_hash(tokenizer),
             corpus.digest,
             {"float32": torch.float32, "float64": torch.float64}[dtype],
@@ -178,7 +178,7 @@ class CorpusMoments(Mapping):
 
     def _measure(self, names: list[str]) -> tuple[dict[str, SecondMoment], dict[str, float]]:
         """The sums, and the number of documents they hold (with a tolerance: what was achieved, too)."""
-        if weights_hash(self.model) != self.cache.weights:
+        if model_hash(self.model) != self.cache.model:
             raise ValueError(
                 "the model has been edited since these moments were asked for; look them up before the edit"
             )

@@ -18,7 +18,7 @@ from util.hparams import Target, TargetHParams
 from util.request import Request
 from util.tensor_files import read_tensors, write_tensors
 from util.tokens import tokenizer_hash
-from util.weights import weights_hash
+from util.weights import model_hash
 
 CODE_VERSION = 2
 """Raise when the same inputs would give other targets."""
@@ -85,7 +85,7 @@ class TargetCache:
     @staticmethod
     def fingerprints(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
         """Of the model as it is now, and of its tokenizer."""
-        return {"weights": weights_hash(model), "tokenizer": tokenizer_hash(tokenizer)}
+        return {"model": model_hash(model), "tokenizer": tokenizer_hash(tokenizer)}
 
     def read(self, key: dict[str, object], device: torch.device) -> Targets | None:
         """The targets, on the device, if they were searched before."""

@@ -10,7 +10,7 @@ from experiments.running.script_settings import SweepSettings
 from experiments.running.settings import EvaluateSettings, RunSettings
 from util.errors import UserError
 
-HASHES = {"weights": "w", "tokenizer": "t", "data": "d", "corpus": "c", "ppl_text": ["none", ""]}
+HASHES = {"model": "m", "tokenizer": "t", "data": "d", "corpus": "c", "ppl_text": ["none", ""]}
 
 OTHER = {
     "dtype": "float16",

@@ -9,7 +9,7 @@ from transformers.cache_utils import DynamicCache
 
 from tests.memory import Peak
 from tests.pretended import Pretended, device_of, spread
-from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, TINY, tokenizer
+from tests.tiny import EPSILON, MODULE_NAMES, REQUESTS, TEXT, TINY, tokenizer
 from util.editing import statistics
 from util.editing.keys import ModuleSite, plain
 from util.editing.statistics import CorpusMoments
@@ -92,10 +92,11 @@ def test_the_cache_is_used_and_named_by_everything(family, tmp_path, monkeypatch
     assert not passes and all(torch.equal(first[name], again[name]) for name in first)
     dict(make(model, tok, family, cache_dir=tmp_path, dtype="float32"))
     dict(make(model, tok, family, Corpus(digest="other"), cache_dir=tmp_path))
+    dict(make(TINY[family](**EPSILON[family])[0], tok, family, cache_dir=tmp_path))
     with torch.no_grad():
         next(model.parameters())[0] += 1
     dict(make(model, tok, family, cache_dir=tmp_path))
-    assert len(passes) == 3 and len(list(tmp_path.iterdir())) == 8
+    assert len(passes) == 4 and len(list(tmp_path.iterdir())) == 10
 
 
 def test_another_tokenizer_is_another_measurement(tmp_path):

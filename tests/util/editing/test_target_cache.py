@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.contract import RETAIN, hparams_for
-from tests.tiny import REQUESTS, TEMPLATES, TINY, tokenizer
+from tests.tiny import EPSILON, REQUESTS, TEMPLATES, TINY, tokenizer
 from util.editing import setting as setting_module
 from util.editing.setting import Setting
 from util.editing.target_cache import TargetCache
@@ -54,6 +54,7 @@ def test_anything_that_decides_is_another_search(family, tmp_path, searches):
         replace(base, context_templates=[["{}"]]),
         replace(base, tokenizer=other_tokenizer),
         replace(base, model=edited),
+        replace(base, model=TINY[family](**EPSILON[family])[0]),
     ):
         before = len(searches)
         setting.targets(hparams, answers, 2, "layer")

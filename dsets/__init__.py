@@ -25,7 +25,7 @@ from dsets.snippets import with_references
 from util import paths
 from util.errors import UserError
 
-__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "LevelProbe", "MultiHop", "Probe", "Record", "load"]
+__all__ = ["DATASETS", "WORLD_DATASETS", "Dataset", "LevelProbe", "MultiHop", "Probe", "Record", "load", "usual"]
 
 DATASETS: dict[str, type[Format] | type[Collection]] = {
     "mcf": MultiCounterFact,
@@ -45,7 +45,15 @@ FILES: tuple[type[Format], ...] = (EasyEdit, KnowEdit, KnowEditZsRE, CounterFact
 WORLD_DATASETS = ("mcf", "zsre", "mquake")
 """Of these the embedded world has its own, in the same schemas."""
 
+USUAL = "mcf of the embedded world, else real"
+"""What `usual` names, for the help of the flags that fall back on it."""
+
 log = logging.getLogger(__name__)
+
+
+def usual(*, world: bool) -> str:
+    """The data set that is taken where none is named, which is there without a download."""
+    return "mcf" if world else "real"
 
 
 def load(

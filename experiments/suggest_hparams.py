@@ -30,32 +30,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = SuggestSettings.parse(argv, "suggest_hparams.py", __doc__)
     target = _target(settings)
     made, like = _like(settings)
-    from experiments.running.knowing import known_by  # these load torch, which --help need not wait for
+    import dsets  # these load torch, which --help need not wait for
+    from experiments.running.knowing import known_by
     from experiments.tracing import suggesting
     from util import modeling
     from util.editing.layers import check_layers
 
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
-    dataset, lack = suggesting.facts_to_trace(settings.facts, settings.data_dir, world=settings.world)
+    named = settings.facts or dsets.usual(world=settings.world)
+    dataset = dsets.load(named, settings.data_dir, world=settings.world)
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     names = modeling.module_names(model)
-    if dataset:
-        drawn, options = suggesting.drawn(dataset.records, settings.seed), {"progress": settings.progress}
-        knower = known_by(model, tokenizer, settings)
-        facts, tried = knower.to_trace(dataset, drawn, suggesting.TRACED, settings.data_dir, **options)
-        layers, reason = suggesting.traced_layers(
-            model,
-            tokenizer,
-            drawn,
-            facts,
-            tried,
-            seed=settings.seed,
-            batch_tokens=settings.batch_tokens,
-            progress=settings.progress,
-        )
-    else:
-        layers, reason = suggesting.usual_layers(model, lack)
+    drawn, options = suggesting.drawn(dataset.records, settings.seed), {"progress": settings.progress}
+    knower = known_by(model, tokenizer, settings)
+    facts, tried = knower.to_trace(dataset, drawn, suggesting.TRACED, settings.data_dir, **options)
+    layers, reason = suggesting.traced_layers(
+        model,
+        tokenizer,
+        drawn,
+        facts,
+        tried,
+        seed=settings.seed,
+        batch_tokens=settings.batch_tokens,
+        progress=settings.progress,
+    )
     values = suggesting.adapted(like, names, layers, modeling.layer_count(model))
     check_layers(model, made(**values))
     write_json(target, values)

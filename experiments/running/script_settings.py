@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from baselines.registry import METHODS
-from dsets import DATASETS
+from dsets import DATASETS, USUAL, usual
 from dsets.splits import PARTS
 from experiments.benchmarking.work import WORK
 from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
@@ -21,6 +21,20 @@ ARMS = ("ledger", "repeated", "alphaedit")
 
 HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
 METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
+
+
+class FactsSettings(ModelSettings):
+    """What scripts share that are about facts and part of no table: the data set that is taken where none is named."""
+
+    ds_name: Annotated[
+        str, Flag(f"facts: one of {', '.join(DATASETS)}, or a file (default: {USUAL})", reason=HASHED)
+    ] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, values: dict[str, object]) -> dict[str, object]:
+        world = values.get("model_name", WORLD) == WORLD
+        return values | {"ds_name": values.get("ds_name") or usual(world=world)}
 
 
 class SweepSettings(CommonSettings):
@@ -60,13 +74,12 @@ class SweepSettings(CommonSettings):
         return self
 
 
-class TuneSettings(CommonSettings):
+class TuneSettings(FactsSettings, CommonSettings):
     """The command line of tune.py: a search for hparams, one method after another."""
 
     alg_name: Annotated[str, Flag("methods, separated by commas, or all (default: ZeroUnlearn)", metavar="METHODS")] = (
         "ZeroUnlearn"
     )
-    ds_name: Annotated[str, Flag("a data set, as in evaluate.py (default: real)", reason=HASHED)] = "real"
     seed: Annotated[int, Flag("draws the facts (default: 100)", decides="base", read=seed_number)] = 100
     part: Annotated[
         str,
@@ -132,10 +145,9 @@ class CollectSettings(ModelSettings):
         return self
 
 
-class CausalTraceSettings(ModelSettings):
+class CausalTraceSettings(FactsSettings):
     """The command line of causal_trace.py."""
 
-    ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
     data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
     facts: Annotated[int, Field(ge=1), Flag("known facts to trace (default: 100)")] = 100
     chat_template: Annotated[
@@ -174,12 +186,11 @@ class CausalTraceSettings(ModelSettings):
         return self
 
 
-class ArrivalsSettings(ModelSettings):
+class ArrivalsSettings(FactsSettings):
     """The command line of arrivals.py."""
 
     alg_name: Annotated[str, Flag(f"of the ledger and of the repeated edits: {METHOD}", metavar="METHOD")] = "MEMIT"
     hparams_fname: Annotated[str | None, Flag(HPARAMS)] = None
-    ds_name: Annotated[str, Flag("where the facts come from, as in evaluate.py (default: mcf)")] = "mcf"
     data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
     known: Annotated[str, Flag("take only facts that the model knows, as in evaluate.py", choices=KNOWN)] = "any"
     steps: Annotated[int, Field(ge=1), Flag("how often requests arrive (default: 20)")] = 20
@@ -203,7 +214,7 @@ class SuggestSettings(ModelSettings):
     alg_name: Annotated[str, Flag(METHOD, metavar="METHOD")] = "ZeroUnlearn"
     facts: Annotated[
         str | None,
-        Flag("facts for the causal trace: a data set's name, or a JSON/JSONL file (default: mcf, where it can be had)"),
+        Flag(f"facts for the causal trace: one of {', '.join(DATASETS)}, or a file (default: {USUAL})"),
     ] = None
     data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
     like: Annotated[
@@ -218,10 +229,9 @@ class SuggestSettings(ModelSettings):
     seed: Annotated[int, Flag("draws the facts and the trace's noise (default: 0)", read=seed_number)] = 0
 
 
-class KnownFactsSettings(ModelSettings):
+class KnownFactsSettings(FactsSettings):
     """The command line of known_facts.py."""
 
-    ds_name: Annotated[str, Flag(f"one of {', '.join(DATASETS)}, or a file (default: real)")] = "real"
     known: Annotated[
         str,
         Flag("prompt or strict, as in evaluate.py (default: strict)", choices=KNOWN[1:]),
@@ -234,10 +244,9 @@ class KnownFactsSettings(ModelSettings):
     dataset_size_limit: Annotated[int | None, Field(ge=1), Flag("read only the first so many records")] = None
 
 
-class ValueGeometrySettings(ModelSettings):
+class ValueGeometrySettings(FactsSettings):
     """The command line of value_geometry.py."""
 
-    ds_name: Annotated[str, Flag("facts: a data set's name, or a JSON/JSONL file (default: mcf)")] = "mcf"
     data_dir: Annotated[str | None, Flag("data sets (default: data/)")] = None
     counts: Annotated[tuple[int, ...], Flag("numbers of facts to forget (default: 5 10 20 50)")] = (5, 10, 20, 50)
     others: Annotated[int, Field(ge=2), Flag("other facts, and invented subjects, to watch (default: 100)")] = 100
@@ -263,14 +272,13 @@ class ValueGeometrySettings(ModelSettings):
         return self
 
 
-class BenchmarkSettings(ModelSettings):
+class BenchmarkSettings(FactsSettings):
     """The command line of benchmark.py."""
 
     work: Annotated[tuple[str, ...], Flag("what to measure (default: all)", choices=WORK)] = WORK
     facts: Annotated[int, Field(ge=1), Flag("facts of the target search and the solve (default: 50)")] = 50
     documents: Annotated[int, Field(ge=1), Flag("documents of the moments (default: 300)")] = 300
     hparams_fname: Annotated[str | None, Flag(HPARAMS.replace("<alg_name>", "ZeroUnlearn"))] = None
-    ds_name: Annotated[str, Flag("where the facts come from (default: mcf)")] = "mcf"
     data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
     json_file: Annotated[str | None, Flag("also write the measurements to this file", name="json", metavar="FILE")] = (
         None

@@ -14,7 +14,6 @@ from experiments.tracing.pieces import MLP
 from experiments.tracing.restoring import TraceSettings, default_window, trace
 from experiments.tracing.traced_facts import KnownFact
 from util import modeling
-from util.errors import UserError
 
 TRACED, FEWEST, TRIED = 40, 10, 2000
 """Known facts that are traced, that a trace needs, and facts that are tried to find them."""
@@ -37,16 +36,6 @@ def adapted(like: dict[str, Any], names: dict[str, str], layers: Sequence[int], 
     if "v_loss_layer" in values:
         values["v_loss_layer"] = depth - 1
     return values
-
-
-def facts_to_trace(named: str | None, data_dir: str | None, *, world: bool) -> tuple[dsets.Dataset | None, str]:
-    """The data set with facts to trace; None, and why, where none was named and the usual one cannot be had."""
-    try:
-        return dsets.load(named or "mcf", data_dir, world=world), ""
-    except UserError as error:
-        if named:
-            raise
-        return None, f"no facts to trace: {error}"
 
 
 def drawn(records: Sequence[dsets.Record], seed: int) -> list[dsets.Record]:

@@ -46,6 +46,12 @@ def test_counts_file_and_runs(tmp_path, capsys):
     assert drawn[0] == drawn[1] and set(drawn[0]["forget"]) <= set(range(12, 24))
 
 
+def test_the_defaults_run(tmp_path, capsys):
+    known_facts.main(["--dataset_size_limit=5", "--device=cpu", "--quiet", f"--data_dir={tmp_path}"])
+    assert capsys.readouterr().out.splitlines()[-1].split()[:4] == ["|", "all", "|", "5"]
+    assert [*(tmp_path / "known").glob("mcf-strict-*")]
+
+
 def test_at_most_per_relation(tmp_path):
     work = Workplace(tmp_path)
     work.write(

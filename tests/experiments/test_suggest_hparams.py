@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import dsets
 from baselines.registry import METHODS, method
 from experiments import suggest_hparams
 from experiments.tracing import suggesting
@@ -78,18 +79,17 @@ def test_too_few_known_facts_are_said_and_the_depth_decides(asked, tmp_path, cap
     assert "no trace" in printed.out and HParams.from_json(tmp_path / "out.json").layers == [2]
 
 
-def test_facts_that_cannot_be_had(asked, tmp_path, capsys, monkeypatch):
-    """Not asked for: said. Asked for: refused, before the model is loaded."""
+def test_facts_that_cannot_be_had_are_told_before_the_model_is_loaded(asked, monkeypatch):
+    monkeypatch.setattr(modeling, "load", None)
+    with pytest.raises(UserError, match="absent.json"):
+        suggest_hparams.main([*asked, "--facts=absent.json"])
 
-    def offline(name, *_, **__):
-        raise UserError(f"no {name}")
 
-    monkeypatch.setattr(suggesting.dsets, "load", offline)
-    with monkeypatch.context() as patch, pytest.raises(UserError, match="facts.json"):
-        patch.setattr(modeling, "load", None)
-        suggest_hparams.main(asked)
+def test_where_no_facts_are_named_none_are_fetched(asked, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(suggesting, "TRIED", 20)
+    monkeypatch.setattr(dsets, "fetch", lambda *_: pytest.fail("fetched facts"))
     suggest_hparams.main([flag for flag in asked if not flag.startswith("--facts")])
-    assert "no facts to trace: no mcf" in capsys.readouterr().err and (tmp_path / "out.json").exists()
+    assert "of 20 facts" in capsys.readouterr().err and [*(tmp_path / "data" / "known").glob("real-traced-*")]
 
 
 def test_an_existing_file_is_kept(asked, tmp_path, monkeypatch):

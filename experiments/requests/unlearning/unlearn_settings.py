@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import model_validator
 
 from baselines.registry import BEST, METHODS
-from dsets import DATASETS
+from dsets import DATASETS, USUAL, usual
 from experiments.measuring.ppl_texts import PPL_TEXTS
 from experiments.running.arguments import Flag, seed_number, share
 from experiments.running.settings import ModelSettings
@@ -23,7 +23,7 @@ class UnlearnSettings(ModelSettings):
         str | None,
         Flag(
             f"data set for facts about a subject, neighbours and watched facts: one of {', '.join(DATASETS)}, or a "
-            "file (default: mcf of the embedded world, else real)",
+            f"file (default: {USUAL})",
             metavar="DATASET",
         ),
     ] = None
@@ -80,4 +80,4 @@ class UnlearnSettings(ModelSettings):
     @property
     def watched(self) -> str:
         """The data set of `facts_of`."""
-        return self.facts_of or ("mcf" if self.world else "real")
+        return self.facts_of or usual(world=self.world)

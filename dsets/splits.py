@@ -98,8 +98,9 @@ def _training(forget: list[Record], retain: list[Record], others: list[Record], 
 
 def _scored(forget: list[Record], retain: list[Record]) -> list[str]:
     """Texts about others than the forgotten subjects that scores are made of."""
-    probes = [probe for record in forget for probe in (*record.neighborhood, *record.levels)]
-    return [*(probe.prompt for probe in probes), *(record.text for record in retain)]
+    neighborhoods = [probe.prompt for record in forget for probe in record.neighborhood]
+    levels = [probe.prompt for record in forget for probe in record.levels]
+    return [*neighborhoods, *levels, *(record.text for record in retain)]
 
 
 def existing_subjects(

@@ -66,7 +66,9 @@ def traced_layers(
     found = trace(model, facts, [MLP], tracing, positions=lambda fact: [fact.last], progress=progress)
     overlaps = _overlaps(model, tokenizer, drawn, facts, tracing, progress=progress)
     layers, _ = suggested_layers({MLP: mean_effects(found, MLP)}, overlaps)
-    among = "" if overlaps is None else ", among the layers where other subjects' keys are farther away"
+    among = ", among the layers where other subjects' keys are farther away"
+    if overlaps is None:
+        among = f"; how near other subjects' keys are was not measured: that takes {FEWEST_TEXTS} texts about others"
     return layers, (
         f"causal trace of {len(facts)} known facts: largest effect of the MLPs at the subject's last token{among}"
     )

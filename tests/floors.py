@@ -14,6 +14,7 @@ PLUMBING = TENSORS | {
     "tokenizers",
     "safetensors",
     "accelerate",
+    "gguf",
     "huggingface_hub",
     "pydantic",
     "pydantic_core",

@@ -1,6 +1,7 @@
 """Tiny GGUF files, written as llama.cpp's converter writes those of a Llama with a byte-level tokenizer."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gguf
@@ -18,11 +19,21 @@ def tiny():
     return tiny_llama(**SIZES)
 
 
-def write(path: Path, kind: Type = Type.F32, architecture: str = "llama") -> Path:
-    """A file of the tiny Llama, its matrices stored in `kind`; returns its path."""
+def write(
+    path: Path,
+    kind: Type = Type.F32,
+    architecture: str = "llama",
+    tensors: Mapping[str, np.ndarray] | None = None,
+    keys: Callable[[gguf.GGUFWriter], None] = lambda writer: None,
+) -> Path:
+    """A file of the tiny Llama, its matrices stored in `kind`; returns its path.
+
+    tensors: further ones, by their names in the file. keys: adds further keys.
+    """
     model, tokenizer = tiny()
     writer = gguf.GGUFWriter(path, architecture)
     _settings(writer, model.config)
+    keys(writer)
     _vocabulary(writer, tokenizer)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
     for name, weight in model.state_dict().items():
@@ -30,6 +41,8 @@ def write(path: Path, kind: Type = Type.F32, architecture: str = "llama") -> Pat
         stored = kind if values.ndim == 2 else Type.F32
         packed = gguf.quantize(values, stored)
         writer.add_tensor(f"{names.get_name(name.removesuffix('.weight'))}.weight", packed, raw_dtype=stored)
+    for name, values in (tensors or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -48,8 +48,8 @@ def load(
     safetensors only, or a GGUF file, whose weights are dequantised; no code of the checkpoint is ever run. dtype
     ``auto`` keeps the checkpoint's own.
     With device ``auto`` a model that does not fit the GPU is spread over all GPUs (needs accelerate).
-    Raises UserError when the weights are missing or do not fit, and for a model that is not read as it reads itself
-    (see `check_logits`).
+    Raises UserError when the weights are missing or do not fit, for a GGUF file of which a part would be left out, and
+    for a model that is not read as it reads itself (see `check_logits`).
     """
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r}; use one of {', '.join(DTYPES)}")
@@ -61,12 +61,13 @@ def load(
     failures: tuple[type[Exception], ...] = (OSError, SafetensorError, ValueError, ImportError)
     failures += gguf_models.broken(source)
     try:
-        model = gguf_models.unmarked(_read(place, options))
+        model, unexpected = _read(place, options)
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, use_fast=True, **file)
     except failures as error:
         raise UserError(_unusable(source, error)) from error
+    gguf_models.refuse_left_out(source, model, unexpected)
     try:
-        model = model.to(target).eval()
+        model = gguf_models.unmarked(model).to(target).eval()
     except torch.OutOfMemoryError as error:
         if device != "auto":
             raise UserError(
@@ -80,14 +81,17 @@ def load(
     return model, tokenizer
 
 
-def _read(source: str, options: dict) -> PreTrainedModel:
-    """The model; ValueError where weights lack or do not fit, which transformers would draw at random."""
+def _read(source: str, options: dict) -> tuple[PreTrainedModel, set[str]]:
+    """The model, and the names of weights that it has no parameter for.
+
+    ValueError where weights lack or do not fit, which transformers would draw at random.
+    """
     options = options | {"output_loading_info": True, "ignore_mismatched_sizes": True}
     model, found = AutoModelForCausalLM.from_pretrained(source, **options)
     unfit = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     if unfit:
         raise ValueError(f"{len(unfit)} weights are missing or not of config.json's shapes, such as {unfit[0]}")
-    return model
+    return model, found["unexpected_keys"]
 
 
 def _spread(source: str, options: dict) -> PreTrainedModel:

@@ -36,9 +36,10 @@ log = logging.getLogger("zerounlearn")
 def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bool = True) -> Path:
     """Put the model into `folder` as config.json, *.safetensors, tokenizer.json and SOURCE.json; return the folder.
 
-    name: one of PUBLISHED, or a hub id. A folder that an earlier call made is left as it is. SOURCE.json says where the
-    weights come from, under what licence, their sha256 and size (of the file that was fetched; of several in the order
-    of their names, joined). Raises UserError for a licence that is not accepted, and for what cannot be had.
+    name: one of PUBLISHED, or a hub id. A folder that an earlier call made of the same model is left as it is.
+    SOURCE.json says which model it is, where the weights come from, under what licence, their sha256 and size (of the
+    file that was fetched; of several in the order of their names, joined). Raises UserError for a folder that holds
+    something else, for a licence that is not accepted, and for what cannot be had.
     """
     model = published(name)
     if model is None and "/" not in name:
@@ -46,7 +47,7 @@ def fetch(name: str, folder: Path, *, accept_licence: bool = False, progress: bo
         raise UserError(f"model {name!r} is not known; give one of {known}, or a hub id (owner/name)")
     partial = folder.with_name(f".{folder.name}.partial")
     with _claimed(folder):
-        if _is_finished(folder):
+        if _is_finished(folder, name):
             return folder
         partial.mkdir(parents=True, exist_ok=True)
         if model and model.terms and not accept_licence:
@@ -70,12 +71,26 @@ def _claimed(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder} cannot be written ({error}); make room or name another --output") from error
 
 
-def _is_finished(folder: Path) -> bool:
+def _is_finished(folder: Path, name: str) -> bool:
+    """Whether the folder holds that model. Raises UserError where it holds anything else."""
     if not folder.exists():
         return False
-    if (folder / "SOURCE.json").is_file():
-        return True
-    raise UserError(f"{folder} exists and is none of this script's models; move it away or name another --output")
+    held = _held(folder)
+    if held is None:
+        raise UserError(f"{folder} exists and is none of this script's models; move it away or name another --output")
+    if held != name and (published(name) is None or published(held) != published(name)):
+        raise UserError(f"{folder} holds the model {held}, not {name}; move it away or name another --output")
+    return True
+
+
+def _held(folder: Path) -> str | None:
+    """The name under which a folder's model was asked for; None where SOURCE.json is lacking or tells none."""
+    try:
+        source = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    name = source.get("name") if isinstance(source, dict) else None
+    return name if isinstance(name, str) else None
 
 
 # --- the hub
@@ -84,7 +99,7 @@ def _is_finished(folder: Path) -> bool:
 def _from_hub(model: Published | None, name: str, partial: Path, progress: bool) -> Path | None:
     """The complete folder; None where the hub is not reached, or refuses, and packages may do."""
     hub_id = model.hub if model else name
-    folder = partial / "hub"
+    folder = partial / "hub" / hub_id  # what is left of another model's fetch is not among the files
     try:
         info = model_info(hub_id, timeout=HUB_TIMEOUT)
         _say(f"fetching {hub_id} from the hub", progress)

@@ -83,6 +83,35 @@ def test_a_folder_of_others_is_left_alone(tmp_path):
         fetch("tiny/tiny", tmp_path)
 
 
+def holding(folder, source: str):
+    folder.mkdir(parents=True)
+    (folder / "SOURCE.json").write_text(source, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("asked", ["tiny", "nobody/tiny", "somebody/tiny"])
+def test_a_folder_of_another_model_is_not_the_one_asked_for(registry, tmp_path, asked, monkeypatch):
+    folder = holding(tmp_path / "models" / "tiny", '{"name": "other/tiny"}')
+    monkeypatch.setattr(fetched_models, "_from_hub", None)
+    for flags in ([], ["--accept_licence"]):
+        with pytest.raises(UserError, match=rf"{folder} holds the model other/tiny, not {asked}; move it away"):
+            get_model.main([asked, "--output", str(folder), "--quiet", *flags])
+
+
+@pytest.mark.parametrize("source", ["", "{", "[]", "{}", '{"name": null}', '{"name": ["tiny"]}'])
+def test_a_folder_that_does_not_tell_its_model_is_none(registry, tmp_path, source):
+    folder = holding(tmp_path / "tiny", source)
+    with pytest.raises(UserError, match="is none of this script's models"):
+        fetch("tiny", folder, accept_licence=True, progress=False)
+
+
+def test_a_name_and_the_hub_id_it_stands_for_are_one_model(registry, tmp_path):
+    for held in ("tiny", "nobody/tiny", "some/body"):
+        folder = holding(tmp_path / held.replace("/", "_"), json.dumps({"name": held}))
+        for asked in ("some/body",) if held == "some/body" else ("tiny", "nobody/tiny"):
+            assert fetch(asked, folder, progress=False) == folder
+
+
 def test_terms_are_shown_and_asked_for(registry, tmp_path, capfd):
     with pytest.raises(UserError, match=r"Tiny Terms \(https://example.org/terms\).*give --accept_licence"):
         fetch("tiny", tmp_path / "tiny", progress=False)
@@ -127,7 +156,11 @@ def test_from_the_hub_where_it_is_reached(tmp_path, monkeypatch):
     about = SimpleNamespace(sha="abc", card_data=SimpleNamespace(license="mit"))
     monkeypatch.setattr(fetched_models, "model_info", lambda hub_id, timeout: about)
     monkeypatch.setattr(fetched_models, "snapshot_download", snapshot)
+    left = tmp_path / ".body.partial" / "hub" / "other" / "body" / "model-00001-of-00002.safetensors"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a fetch of other/body that broke off")
     folder = fetch("some/body", tmp_path / "body", progress=False)
+    assert not [*folder.rglob(left.name), *tmp_path.glob(".body.partial")]
     source = json.loads((folder / "SOURCE.json").read_text())
     assert (source["source"], source["licence"]) == ("hub some/body@abc", "mit")
     assert source["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _target(settings: SuggestSettings) -> Path:
     """The file to write. UserError where it cannot be, or is there already."""
-    name = f"{Path(settings.model_name).name}.json"
-    target = Path(settings.output) if settings.output else paths.hparams_dir() / settings.alg_name / name
+    default = paths.hparams_dir() / settings.alg_name / paths.hparams_name(settings.model_name)
+    target = Path(settings.output) if settings.output else default
     if target.exists() and not settings.force:
         raise UserError(f"{target} exists; give --force to overwrite it, or another --output")
     if target.is_dir():

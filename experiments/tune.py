@@ -17,7 +17,6 @@ if __name__ == "__main__":
 import logging
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from experiments.running.script_settings import TuneSettings
 from util import paths
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         along = tuning.axes(name, start, layer_count(session.model))
         trials = tuning.climb(start, along, partial(_measured, measurer, settings, name))
         best = max(trials, key=lambda trial: trial.score)
-        target = folder / name / f"{Path(settings.model_name).name}.json"
+        target = folder / name / paths.hparams_name(settings.model_name)
         write_json(target, best.hparams.model_dump())
         write_text(target.with_suffix(".md"), table(name, told, trials, best))
         print(f"{target}: score {best.score:.1f} of {len(trials)} trials (the start's: {trials[0].score:.1f})")

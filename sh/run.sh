@@ -47,8 +47,14 @@ done
 lists=(requirements.txt)
 fetched=()
 for model in ${MODELS//,/ }; do
-    [ -z "$MODEL_DIR${ZEROUNLEARN_MODELS:-}" ] || break   # a named folder has its models
-    [[ "$model" != *.gguf ]] || lists=(requirements.txt requirements-real.txt)
+    gguf="$("$python" -c '
+import sys
+from util import paths
+place = paths.model_dir(sys.argv[1], sys.argv[2])
+print(*paths.gguf_files(place) if place else ())
+' "$model" "$MODEL_DIR")"
+    [ -z "$gguf" ] || lists=(requirements.txt requirements-real.txt)
+    [ -z "$MODEL_DIR${ZEROUNLEARN_MODELS:-}" ] || continue   # a named folder has its models
     [ ! -e "$model" ] && [ ! -e "$ROOT/models/$model" ] || continue
     terms="$("$python" -c '
 import sys

@@ -16,10 +16,12 @@ VARIABLES = (
     *("ACCEPT_LICENCE", "ZEROUNLEARN_MODELS"),
 )
 RECORDER = """#!/usr/bin/env bash
+[ "$1" != - ] || [ -z "${ASKED-}" ] || basename -a "${@:3}" >"$ASKED"
 [ "$1" = - ] || printf "%s\\n" "$@"
 [ -z "${FAILING-}" ] || [ "$2" != "$FAILING" ]
 """
-"""Stands in for Python: has every package, prints what it is asked to run, and fails at the module FAILING."""
+"""Stands in for Python: has every package, prints what it is asked to run, and fails at the module FAILING.
+The lists whose packages it was asked for are in the file ASKED."""
 
 
 def bash(*command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
@@ -113,6 +115,37 @@ def test_a_published_model_is_fetched_and_its_grid_is_small(tmp_path, checkout):
     assert not started(MODELS="SmolLM2-135M-Instruct")[1], "a model that is there is not fetched again"
     assert not started(MODELS="owner/name")[1], "the hub's models are fetched when they are loaded"
     assert not started(MODELS="gemma-3-270m", ZEROUNLEARN_MODELS="elsewhere")[1]
+
+
+PLACES = {
+    "a file": ("one.gguf", "{}/one.gguf", {}),
+    "a folder": ("folder/one.gguf", "{}/folder", {}),
+    "under MODEL_DIR": ("m/name/one.gguf", "name", {"MODEL_DIR": "{}/m"}),
+    "a file under MODEL_DIR": ("m/one.gguf", "one.gguf", {"MODEL_DIR": "{}/m"}),
+    "the last of several": ("m/name/one.gguf", "other,name", {"MODEL_DIR": "{}/m"}),
+    "under ZEROUNLEARN_MODELS": ("m/name/one.gguf", "name", {"ZEROUNLEARN_MODELS": "{}/m"}),
+    "by its place beside ZEROUNLEARN_MODELS": ("folder/one.gguf", "{}/folder", {"ZEROUNLEARN_MODELS": "{}/m"}),
+}
+
+
+@pytest.mark.parametrize(("file", "model", "variables"), PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize("beside", ["nothing", "safetensors"])
+def test_an_environment_reads_gguf_wherever_a_models_file_lies(tmp_path, file, model, variables, beside):
+    """Only where it is read: safetensors beside it go first."""
+    path = tmp_path / "with a space" / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    if beside == "safetensors":
+        path.with_name("model.safetensors").touch()
+    linked = tmp_path / "link"  # MODELS is split at spaces
+    linked.symlink_to(tmp_path / "with a space")
+    where = {name: value.format(tmp_path / "with a space") for name, value in variables.items()}
+    named = {"MODELS": model.format(linked), "ASKED": str(tmp_path / "asked"), "DEVICE": "cpu"}
+    done = run_sh("ROME", "20", folder=tmp_path, **named, **where)
+    assert done.returncode == 0, done.stderr
+    needed = beside == "nothing" or model.endswith(".gguf")
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["requirements.txt", *(["requirements-real.txt"] if needed else [])]
 
 
 def test_terms_are_accepted_by_whoever_starts_the_run(tmp_path, checkout):

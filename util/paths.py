@@ -9,6 +9,8 @@ from pathlib import Path
 from util.choices import WORLD
 
 Flag = str | os.PathLike | None
+GGUF = ".gguf"
+"""The suffix of a file that holds a whole model."""
 
 
 def root() -> Path:
@@ -41,6 +43,11 @@ def hparams_dir(flag: Flag = None) -> Path:
     return _choose(flag, "ZEROUNLEARN_HPARAMS", root() / "hparams")
 
 
+def hparams_name(model_name: str) -> str:
+    """The name of a model's file in hparams/<METHOD>/: that of its folder, hub id or GGUF file, and .json."""
+    return f"{Path(model_name).name.removesuffix(GGUF)}.json"
+
+
 def results_dir(flag: Flag = None) -> Path:
     """Run folders (``--results_dir``, ZEROUNLEARN_RESULTS, <workplace>/results)."""
     return _choose(flag, "ZEROUNLEARN_RESULTS", workplace() / "results")
@@ -58,11 +65,14 @@ def model_dir(name: str, flag: Flag = None) -> Path | None:
     parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
     candidates = [Path(parent).expanduser() / name] if parent else []
     candidates += [Path(name).expanduser()] + ([] if parent else [models_dir() / name])
-    return next((place for place in candidates if place.is_dir() or _is_gguf(place)), None)
+    return next((place for place in candidates if place.is_dir() or gguf_files(place)), None)
 
 
-def _is_gguf(place: Path) -> bool:
-    return place.suffix == ".gguf" and place.is_file()
+def gguf_files(place: Path) -> list[Path]:
+    """The GGUF file that a model's place is, or those that its folder holds beside no safetensors; else none."""
+    if place.is_dir():
+        return [] if any(place.glob("*.safetensors")) else sorted(place.glob(f"*{GGUF}"))
+    return [place] if place.suffix == GGUF and place.is_file() else []
 
 
 def models_dir() -> Path:

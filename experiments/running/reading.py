@@ -37,7 +37,7 @@ def read_hparams(settings: CommonSettings, alg_name: str) -> HParams:
 
 def hparams_path(alg_name: str, model_name: str, hparams_fname: str | None) -> Path:
     """``--hparams_fname``: a path, or a file in hparams/<alg_name>/; by default the one named after the model."""
-    name = hparams_fname or f"{Path(model_name).name}.json"
+    name = hparams_fname or paths.hparams_name(model_name)
     beside = paths.hparams_dir() / alg_name / name
     return Path(name) if not beside.is_file() and Path(name).is_file() else beside
 

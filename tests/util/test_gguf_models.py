@@ -171,5 +171,5 @@ def test_without_the_packages_the_optional_group_is_named(tmp_path, monkeypatch)
     path = tmp_path / "a.gguf"
     path.write_bytes(b"GGUF")
     monkeypatch.setattr(gguf_models, "find_spec", lambda package: None if package == "gguf" else object())
-    with pytest.raises(UserError, match="gguf is not installed.*`real`"):
+    with pytest.raises(UserError, match=r"gguf is not installed.*requirements-real\.txt.*`real`"):
         modeling.find_source(str(path), None)

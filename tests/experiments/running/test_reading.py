@@ -4,9 +4,12 @@ import pytest
 
 from dsets import hub
 from dsets.corpus import load_corpus
-from experiments import collect_stats, evaluate
+from experiments import collect_stats, evaluate, suggest_hparams
 from experiments.running import reading
+from experiments.running.script_settings import SuggestSettings
+from experiments.running.settings import EvaluateSettings
 from tests.experiments.small import read
+from util import paths
 
 WIKIPEDIA = "wikimedia/wikipedia:20231101.en"
 
@@ -76,3 +79,24 @@ def test_a_refusal_is_one_line(monkeypatch):
     assert hub.refusal("owner/name") == "ConnectionError: no network"
     monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: None)
     assert hub.refusal("owner/name") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny-1.5B", "/x/tiny-1.5B", "owner/tiny-1.5B", "tiny-1.5B.gguf", "/x/y/tiny-1.5B.gguf"]
+)
+def test_a_model_has_one_hparams_file_however_it_is_named(name, tmp_path, monkeypatch):
+    """A GGUF file's suffix is not part of it, neither where the file is read nor where it is written."""
+    monkeypatch.setenv("ZEROUNLEARN_HPARAMS", str(tmp_path))
+    (tmp_path / "MEMIT").mkdir()
+    expected = tmp_path / "MEMIT" / "tiny-1.5B.json"
+    assert reading.hparams_path("MEMIT", name, None) == expected
+    asked = SuggestSettings.parse([f"--model_name={name}", "--alg_name=MEMIT"], "suggest_hparams.py", "")
+    assert suggest_hparams._target(asked) == expected
+    assert paths.hparams_name(name) == expected.name
+
+
+def test_a_gguf_file_of_a_known_model_has_that_models_hparams(tmp_path):
+    settings = EvaluateSettings.parse(
+        [f"--model_name={tmp_path / 'SmolLM2-135M-Instruct.gguf'}", "--alg_name=MEMIT"], "evaluate.py", ""
+    )
+    assert reading.read_hparams(settings, "MEMIT").layers

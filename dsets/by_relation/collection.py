@@ -54,12 +54,19 @@ class Collection(ABC):
     def read(cls, data_dir: Path) -> Found:
         """The records of the files that are there; where none is, upstream's are fetched.
 
-        A folder with some relations is taken for what its owner wants: nothing is fetched to complete it.
+        A folder with some relations is taken for what its owner wants: nothing is fetched to complete it, unless a
+        fetch of ours broke off in it, which `.unfinished` tells. Raises UserError for files that cannot be had, for
+        upstream's folder one level too deep, and for files without a usable fact.
         """
         root = data_dir / cls.folder
         unfinished = root / ".unfinished"
+        if not cls._present(root):
+            cls._refuse_too_deep(root)
         if unfinished.exists() or not cls._present(root):
-            cls._fetch(root, unfinished)
+            try:
+                cls._fetch(root, unfinished)
+            except UserError as error:
+                raise UserError(f"{cls._lack(root, unfinished)}: {error}") from error
         content = cls.content(root)
         digest = hashlib.sha256(cls.reading.encode())
         for path, found in content.items():
@@ -79,14 +86,45 @@ class Collection(ABC):
         return sorted(path.relative_to(root).as_posix() for pattern in cls.patterns for path in root.glob(pattern))
 
     @classmethod
+    def _places(cls, root: Path) -> str:
+        """The folders in which files are expected."""
+        return " and ".join(str((root / pattern).parent) for pattern in cls.patterns)
+
+    @classmethod
+    def _refuse_too_deep(cls, root: Path) -> None:
+        """UserError for a folder that holds upstream's folder instead of being it, as after `git clone` in it."""
+        for inner in sorted(root.glob("*/")):
+            if cls._present(inner):
+                raise UserError(
+                    f"{inner} holds upstream's files one folder too deep, they are expected in {cls._places(root)}; "
+                    f"move what is in {inner} to {root}"
+                )
+
+    @classmethod
+    def _lack(cls, root: Path, unfinished: Path) -> str:
+        """What the folder lacks of upstream's files, and what to do for the rest to be enough."""
+        lacking = sum(not (root / path).is_file() for path in cls.paths)
+        said = f"{root} lacks {lacking} of {len(cls.paths)} files, which are expected in {cls._places(root)}"
+        if unfinished.exists():
+            said += f" (a fetch broke off there; remove {unfinished} to use only the files that are there)"
+        return said
+
+    @classmethod
     def _fetch(cls, root: Path, unfinished: Path) -> None:
-        """All of upstream's files; `unfinished` stands beside them until they are complete."""
+        """All of upstream's files; `unfinished` stands beside them until they are complete.
+
+        It does not stay where nothing has come: what is put there by hand later is not a fetch that broke off.
+        """
         try:
             root.mkdir(parents=True, exist_ok=True)
-            unfinished.touch()
-            for path in cls.paths:
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                fetch(Upstream(file_name=path, base=cls.base), root, partial(cls.check, path))
-            unfinished.unlink(missing_ok=True)
+            try:
+                for path in cls.paths:
+                    unfinished.touch()
+                    (root / path).parent.mkdir(parents=True, exist_ok=True)
+                    fetch(Upstream(file_name=path, base=cls.base), root, partial(cls.check, path))
+                unfinished.unlink(missing_ok=True)
+            finally:
+                if not cls._present(root):
+                    unfinished.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"{root} cannot be written ({error}); name another folder with --data_dir") from error

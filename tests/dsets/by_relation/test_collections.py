@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from dsets import load
-from dsets.by_relation import ParaRel, Relations
+from dsets.by_relation import ParaRel, Relations, collection
 from dsets.by_relation.pararel import FACTS, PATTERNS, object_last
 from dsets.download import HOST_VARIABLE
 from util.errors import UserError
@@ -143,6 +143,49 @@ def test_what_is_missing_is_fetched_once_and_an_interruption_is_made_good(tmp_pa
         path.unlink()
     assert load("pararel", tmp_path / "data").digest == dataset.digest
     assert dataset.path == tmp_path / "data" / "pararel"
+
+
+WRITERS = {"pararel": (pararel, (PATTERNS, FACTS), 78), "relations": (relation, ("data/factual",), 26)}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_files_put_there_after_a_fetch_that_gave_nothing_are_enough(tmp_path, mirror, name):
+    write, folders, count = WRITERS[name]
+    root = tmp_path / "data" / name
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"lacks {count} of {count} files.* is missing and could not") as caught:
+            load(name, tmp_path / "data")
+        assert all(str(root / folder) in str(caught.value) for folder in folders)
+        assert "\n" not in str(caught.value) and ".unfinished" not in str(caught.value)
+    write(root)
+    assert "France" in by_subject(load(name, tmp_path / "data"))
+
+
+def test_a_fetch_that_broke_off_tells_how_to_do_without_the_rest(tmp_path, mirror, monkeypatch):
+    names = ("P36", "P37")
+    monkeypatch.setattr(ParaRel, "paths", tuple(f"{kind}/{p}.jsonl" for p in names for kind in (PATTERNS, FACTS)))
+    pararel(mirror, "P36")
+    mark = tmp_path / "data" / "pararel" / ".unfinished"
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"lacks 2 of 4 files.*remove {mark} to use only.*P37\.jsonl is missing"):
+            load("pararel", tmp_path / "data")
+    mark.unlink()
+    assert {record.relation_id for record in load("pararel", tmp_path / "data").records} == {"P36"}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("inner", ["pararel", "relations-main"])
+def test_upstreams_folder_in_the_folder_is_told_and_not_fetched_beside(tmp_path, name, inner, monkeypatch):
+    write, folders, _ = WRITERS[name]
+    root = tmp_path / name
+    write(root / inner)
+    monkeypatch.setattr(collection, "fetch", None)
+    with pytest.raises(UserError, match=rf"{root / inner} holds upstream's files one folder too deep") as caught:
+        load(name, tmp_path)
+    assert all(str(root / folder) in str(caught.value) for folder in folders) and "\n" not in str(caught.value)
+    for path in (root / inner).iterdir():
+        path.rename(root / path.name)
+    assert "France" in by_subject(load(name, tmp_path))
 
 
 def test_something_else_at_the_address_is_refused(tmp_path, mirror, monkeypatch):

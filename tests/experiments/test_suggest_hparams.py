@@ -170,5 +170,6 @@ def test_the_overlap_of_keys_is_looked_at_where_there_are_texts(asked, tmp_path,
         monkeypatch.setattr(suggesting, "FEWEST_TEXTS", fewest)
         suggest_hparams.main([*asked, "--force"])
         assert HParams.from_json(tmp_path / "out.json").layers == layers
-        assert ("other subjects" in capsys.readouterr().out) == (fewest == 5)
+        out = capsys.readouterr().out
+        assert ("keys are farther away" in out) == (fewest == 5) and ("was not measured" in out) == (fewest == 6)
     assert seen == [(6, 6, 5, 4)]

@@ -99,8 +99,7 @@ def prepare(
 
 def _check_shape(before: PreTrainedModel, other: PreTrainedModel, flag: str, what_to_do: str) -> None:
     sizes = {"layers": layer_count, "vocabulary": lambda one: one.config.get_text_config().vocab_size}
-    differing = [f"{name} {size(before)} and {size(other)}" for name, size in sizes.items()]
-    differing = [text for text, size in zip(differing, sizes.values()) if size(before) != size(other)]
+    differing = [f"{name} {a} and {b}" for name, size in sizes.items() if (a := size(before)) != (b := size(other))]
     if not differing:
         shapes, others = ({name: tuple(one.shape) for name, one in m.named_parameters()} for m in (before, other))
         names = [name for name in (*shapes, *others) if shapes.get(name) != others.get(name)]

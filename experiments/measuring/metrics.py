@@ -80,19 +80,15 @@ def answers_question(generated: str, answers: Iterable[str]) -> bool:
     Capitals do not matter, but for an abbreviation (up to three letters, all capitals): "US" is not the word "us".
     """
     lines = generated.strip().splitlines()
-    return bool(lines) and any(_names(lines[0], answer) for answer in answers)
+    return bool(lines) and any(names_answer(lines[0], answer) for answer in answers)
 
 
-def named_anywhere(text: str, answer: str) -> bool:
+def names_answer(text: str, answer: str) -> bool:
     """The same of a whole text and one answer."""
-    return _names(text, answer)
-
-
-def _names(line: str, answer: str) -> bool:
     words = normalise(answer, fold=False)
     fold = not (words.isupper() and sum(map(str.isalpha, words)) <= 3)
     words = normalise(answer, fold=fold)
-    return bool(words) and f" {words} " in f" {normalise(line, fold=fold)} "
+    return bool(words) and f" {words} " in f" {normalise(text, fold=fold)} "
 
 
 def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from util.editing.contexts import PLAIN
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.errors import UserError
-from util.invented import invented_names
+from util.invented import about_nobody
 from util.request import Frame, Request
 from util.weights import WeightEdits
 from zerounlearn.local.hparams import HParams
@@ -58,7 +58,6 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
     subject, whose keys are much the forgotten ones', and the existing subjects that the caller has not named.
     """
     forms = list({_form(request): request for request in setting.requests}.values())
-    names = iter(invented_names(len(forms) * hparams.invented_per_template, setting.seed))
     count = hparams.neighbors_per_template
     existing = [one for form in forms for one in _of_form(setting.neighbors, form)[:count]]
     if len(existing) < count * len(forms):
@@ -68,9 +67,7 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
             *(count, len(forms), len(existing)),
         )
     return {
-        "invented": [
-            replace(form, subject=next(names)) for form in forms for _ in range(hparams.invented_per_template)
-        ],
+        "invented": about_nobody(setting.requests, len(forms) * hparams.invented_per_template, setting.seed),
         "existing": _spared(setting, existing),
         "retain": _spared(setting, setting.retain_requests if hparams.protect_retain else ()),
     }

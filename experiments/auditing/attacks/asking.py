@@ -4,6 +4,7 @@ Beside it, in the details, what the model writes by itself.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from transformers import PreTrainedModel
 
@@ -90,6 +91,7 @@ def asked(record: Record, text: str) -> Question:
 def _ask(audited: Audited, texts: Callable[[Record], Sequence[Question]]) -> Outcome:
     """details: ``written``, percent of the facts whose answer is in what the model writes by itself after one of the
     texts (greedy)."""
+    texts = cache(texts)  # examples are looked for in the whole pool
     flags = right_after_any(audited, audited.after, audited.records, texts)
     if not audited.detailed:
         return audited.outcome(flags)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dsets import Record
 from experiments.auditing.context import Audited
 from experiments.measuring.generation import TopK, generate_texts
-from experiments.measuring.metrics import named_anywhere
+from experiments.measuring.metrics import names_answer
 from util.likelihood import answered
 from util.modeling import max_length
 from util.tokens import encode
@@ -32,7 +32,7 @@ def named_in_text(
     for draw in draws:
         said = dict(zip(every, _written(audited, every, room, draw), strict=True))
         for i, (one, texts) in enumerate(zip(records, asked, strict=True)):
-            got[i] = got[i] or any(named_anywhere(said[text], one.target_true) for text in texts)
+            got[i] = got[i] or any(names_answer(said[text], one.target_true) for text in texts)
     return [flag if texts else None for flag, texts in zip(got, asked, strict=True)]
 
 

@@ -32,7 +32,7 @@ from util.modeling import layer_count
 from util.request import NEUTRAL
 from util.runs import stages, write_json
 
-VERSION = 5
+VERSION = 6
 """Raise when the same models and facts would give other results whatever the attack; `Attack.version` where it is one
 attack's. Parts of older audits are then not taken over."""
 

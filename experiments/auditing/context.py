@@ -15,8 +15,10 @@ from util.tokens import subject_and_answer
 
 LEAST_CONTROLS = 100
 """Invented subjects of an audit, at least: a chance level of none is then told from one in a hundred."""
-LEAST_WRONG = 30
-"""Wrong answers of an audit, at least; each is a whole attempt of every attack."""
+LEAST_WRONG = 100
+"""Wrong answers of an audit, at least: the chance level of a model that guesses hangs on them."""
+CONTROLS_OF_WRONG = 20
+"""Controls beside the wrong answers, for the attacks that hold facts against controls: no share is made of theirs."""
 
 Flags = tuple[bool | None, ...]
 """Whether the attack got the answer, one a record; None where it cannot be tried on that record."""
@@ -46,9 +48,9 @@ class Audited:
     before: the model that knows the facts. after: the one that is to have forgotten them, of the same shape.
     facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
     knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
-    forgotten. context: further records of their kind that were not. wrong: the facts with an answer that is not true,
-    wrong[i] made of facts[i % len(facts)] (see `with_wrong_answers`). oracle: a model of the same shape that never met
-    the facts, where there is one. batch_tokens: padded tokens of one batch.
+    forgotten. context: further records of their kind that were not. wrong: facts with an answer that is not true (see
+    `with_wrong_answers`). oracle: a model of the same shape that never met the facts, where there is one.
+    batch_tokens: padded tokens of one batch.
     deadline: when the attack has to end, by `time.perf_counter`. detailed: whether anybody reads an outcome's details.
     """
 
@@ -84,8 +86,8 @@ class Audited:
 
     def of_wrong_answers(self) -> "Audited":
         """The same audit of the wrong answers: what an attack gets of them it gets without knowing what is true."""
-        pairs = zip(self.wrong, self.controls)
-        controls = tuple(replace(control, target_true=wrong.target_true) for wrong, control in pairs)
+        pairs = zip(self.wrong, self.controls[:CONTROLS_OF_WRONG])
+        controls = tuple(renamed(wrong, control.subject) for wrong, control in pairs)
         return replace(self, facts=self.wrong, controls=controls, detailed=False)
 
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
@@ -149,37 +151,52 @@ def with_wrong_answers(
     least: int = LEAST_WRONG,
     never: Collection[str] = (),
 ) -> tuple[Record, ...]:
-    """Each fact with the answers of other facts of its relation in the pool, at least `least` in all, as often as such
-    answers are there; where there are none with its own alternative (`target_new`, unless it is one of `never`, what
-    edits lead to), else with any other answer of the pool. Nothing where all facts have one answer.
+    """Each fact's answer asked of other facts of its relation, whose answer it is not: at least `least` in all, as many
+    for every fact, in turns.
 
-    A model that knows a subject, but not this of it, guesses, and guesses right as often as it guesses such an answer:
-    if it does not know what is true, the true answer is one of the relation's like any other.
+    A model that knows a subject, but not this of it, guesses; if it does not know what is true, it says an answer of
+    whom it is true as often as of whom it is not. It is the answer that is held fixed: who always says the relation's
+    most frequent one is right as often as that is true, which is then what it gets by chance, too. A fact without
+    others is asked for other answers itself (see `_untrue`). Nothing where all facts have one answer. pool: the facts,
+    and whatever else is known of other answers.
     """
-    answers = [_untrue(fact, pool, never) for fact in facts]
-    if not all(answers):
-        return ()
     rounds = -(-least // len(facts))
+    asked = [_asked_wrongly(fact, facts, pool, seed, never) for fact in facts]
+    if not all(asked):
+        return ()
     return tuple(
-        replace(fact, case_id=f"{fact.case_id} wrong {n}", target_true=_drawn(some, f"{seed} {fact.text} {n}"))
+        replace(some[n % len(some)], case_id=f"{fact.case_id} wrong {n}")
         for n in range(rounds)
-        for fact, some in zip(facts, answers, strict=True)
+        for fact, some in zip(facts, asked, strict=True)
     )
 
 
-def _untrue(fact: Record, pool: Sequence[Record], never: Collection[str]) -> list[str]:
-    """Answers that are not the fact's own, each as often as the pool has it; see `with_wrong_answers` for which."""
-    of_relation = [one.target_true for one in pool if relation(one) == relation(fact)]
+def _asked_wrongly(
+    fact: Record, facts: Sequence[Record], pool: Sequence[Record], seed: int, never: Collection[str]
+) -> list[Record]:
+    """The fact's answer asked of others; where there are none, other answers asked of the fact. In its own order."""
+    draw = random.Random(f"wrong {seed} {fact.text} {fact.target_true}")
+    told = [one for one in pool if relation(one) == relation(fact)]
+    true_of = {one.subject for one in told if same(one.target_true, fact.target_true)}
+    others = {one.subject: one for one in facts if relation(one) == relation(fact) and one.subject not in true_of}
+    if others:
+        return [replace(one, target_true=fact.target_true) for one in draw.sample(list(others.values()), len(others))]
+    answers = _untrue(fact, told, pool, never)
+    return [replace(fact, target_true=one) for one in dict.fromkeys(draw.sample(answers, len(answers)))]
+
+
+def _untrue(fact: Record, told: Sequence[Record], pool: Sequence[Record], never: Collection[str]) -> list[str]:
+    """Answers that are not true of the fact's subject, each as often as it is given: those told of its relation; where
+    there are none its own alternative (`target_new`, unless it is one of `never`, what edits lead to); else any of the
+    pool.
+    """
+    true = [fact.target_true, *(one.target_true for one in told if one.subject == fact.subject)]
     own = [fact.target_new] if fact.target_new and fact.target_new not in never else []
-    for said in (of_relation, own, [one.target_true for one in pool]):
-        untrue = [answer for answer in said if not same(answer, fact.target_true)]
+    for said in ([one.target_true for one in told], own, [one.target_true for one in pool]):
+        untrue = [answer for answer in said if not any(same(answer, one) for one in true)]
         if untrue:
             return untrue
     return []
-
-
-def _drawn(answers: Sequence[str], seed: str) -> str:
-    return random.Random(f"wrong {seed}").choice(answers)
 
 
 def renamed(record: Record, name: str) -> Record:

@@ -102,7 +102,8 @@ def of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]
 
     The first stand-in does not exist. The other subjects are known ones with another answer, of the fact's relation as
     far as there are such. Below the layer that reads the subject the answer is found all the same, at the tokens
-    before; a known subject's states leave that as it is where an invented one's do not.
+    before; a known subject's states leave that as it is where an invented one's do not. The controls are first of all
+    subjects of whom as much was to be forgotten: the model after has to guess about them as it has about the fact.
     """
     count = len(audited.facts)
     names = invented_names((1 + PEERS + CONTROLS) * count, audited.seed + 1)
@@ -111,18 +112,18 @@ def of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]
     for fact, invented in zip(audited.facts, names):
         known = _known_others(audited, fact)[: PEERS + CONTROLS]
         known += [next(rest) for _ in range(PEERS + CONTROLS - len(known))]
-        # in turns, so that the controls are as near to the fact as the stand-ins
-        for some, subject in zip(found, [invented, *known[1::2], *known[::2]], strict=True):
+        for some, subject in zip(found, [invented, *known[CONTROLS:], *known[:CONTROLS]], strict=True):
             some.append(renamed(fact, subject))
     return found[: 1 + PEERS], found[1 + PEERS :]
 
 
 def _known_others(audited: Audited, fact: Record) -> list[str]:
-    """Subjects with other answers, in an order of this fact's own: first those of its relation, then, where these are
-    too few, the rest."""
+    """Subjects with other answers, in an order of this fact's own: those of its relation, the ones to be forgotten
+    first, then, where these are too few, the rest."""
     draw = audited.draw(fact, "others")
+    forgotten = {one.subject for one in audited.facts}
     near = list(dict.fromkeys(peer.subject for peer in audited.peers(fact)))
-    found = draw.sample(near, len(near))
+    found = sorted(draw.sample(near, len(near)), key=lambda subject: subject not in forgotten)
     if len(near) >= PEERS + CONTROLS:
         return found
     far = dict.fromkeys(one.subject for one in audited.pool if not same(one.target_true, fact.target_true))

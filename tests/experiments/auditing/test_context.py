@@ -1,6 +1,10 @@
 """Controls are the facts of subjects that nobody knows, and nothing else."""
 
+import random
+import statistics
 from dataclasses import replace
+
+import pytest
 
 import dsets
 from dsets.record import relation
@@ -57,14 +61,57 @@ def test_quick_leaves_attacks_out_and_the_prompt_is_always_asked():
 def test_wrong_answers_are_those_of_the_relation_and_never_true(audited):
     wrong = audited.wrong
     assert len(wrong) == 24 and {one.case_id for one in wrong}.isdisjoint(one.case_id for one in audited.facts)
-    for i, one in enumerate(wrong):
-        fact = audited.facts[i % len(audited.facts)]
-        assert (one.subject, one.prompt) == (fact.subject, fact.prompt) and not same(one.target_true, fact.target_true)
-        assert one.target_true in {other.target_true for other in audited.file if relation(other) == relation(fact)}
+    true = {(one.subject, relation(one)): one.target_true for one in audited.file}
+    for one in wrong:
+        assert not same(one.target_true, true[one.subject, relation(one)])
+        assert one.target_true in {other.target_true for other in audited.file if relation(other) == relation(one)}
     asked = audited.of_wrong_answers()
     assert asked.facts == wrong
-    assert [one.target_true for one in asked.controls] == [one.target_true for one in wrong]
+    for one, control in zip(wrong, asked.controls):
+        assert (control.prompt, control.target_true) == (one.prompt, one.target_true)
     assert {one.subject for one in asked.controls} <= {one.subject for one in audited.controls}
+
+
+def test_an_answer_is_asked_of_every_other_fact_of_its_relation_whose_answer_it_is_not():
+    answers = ("London", "London", "Paris", "Rome")
+    facts = [replace(FACT, case_id=i, subject=f"Person {i}", target_true=one) for i, one in enumerate(answers)]
+    also = replace(facts[3], case_id=9, target_true="London")  # Rome's subject has two answers
+    wrong = with_wrong_answers(facts, [*facts, also], seed=0, least=8)
+    asked = [(one.subject, one.target_true) for one in wrong]
+    assert ("Person 3", "London") not in asked, "it is true of them, too"
+    assert asked.count(("Person 2", "London")) >= 2
+    assert {one for one in asked if one[1] == "Rome"} <= {(f"Person {i}", "Rome") for i in range(3)}
+    assert [one.case_id for one in wrong] == [f"{i} wrong {n}" for n in range(2) for i in range(4)]
+
+
+GUESSERS = {
+    "any object": lambda draw, objects: draw.choice(objects),
+    "one object": lambda _draw, objects: objects[0],
+    "two objects": lambda draw, objects: draw.choice(objects[:2]),
+    "silence": lambda _draw, _objects: "",
+}
+
+
+@pytest.mark.parametrize("shares", [(1, 1, 1, 1), (7, 2, 1), (1, 1), (3, 1, 1)])
+@pytest.mark.parametrize("guesser", GUESSERS)
+def test_who_guesses_is_at_chance(shares, guesser):
+    """Mean over 400 guessers that say of each subject an object of its relation, however they come by it, and however
+    unevenly the objects are true: within two points of what they get of wrong answers."""
+    objects = [f"Object {i}" for i, share in enumerate(shares) for _ in range(share)]
+    excess = []
+    for seed in range(400):
+        draw = random.Random(seed)
+        facts = [
+            replace(FACT, case_id=i, subject=f"Person {i}", target_true=draw.choice(objects), relation_id="born in")
+            for i in range(20)
+        ]
+        said = {one.subject: GUESSERS[guesser](draw, objects) for one in facts}
+        got, wrong = (
+            statistics.fmean(said[one.subject] == one.target_true for one in some)
+            for some in (facts, with_wrong_answers(facts, facts, seed))
+        )
+        excess.append(100 * (got - wrong))
+    assert abs(statistics.fmean(excess)) < 2
 
 
 def test_a_wrong_answer_is_found_for_every_fact_but_never_what_edits_lead_to(audited):

@@ -52,7 +52,7 @@ ATTACKS = {
     "sampled": Attack(sampled, "in any of 20 texts at temperature 1", cost=60, version=2),
     "rank": Attack(rank, "likelier than the relation's other objects", quick=True, cost=4.5),
     "avoided": Attack(avoided, "less likely than the relation's other objects", quick=True, counted=False, cost=4.5),
-    "lens": Attack(lens, "logit lens at every layer and position", quick=True, cost=2),
+    "lens": Attack(lens, "logit lens at every layer and position", quick=True, cost=4, version=2),
     "probe": Attack(linear_probe, "logistic regression on the states", quick=True, cost=2.5),
     "depth": Attack(depth, "its states in the run of the model before", quick=True, cost=4.5),
     "int8": Attack(rounding_to(to_integers(8), None), "weights rounded to int8, by row"),

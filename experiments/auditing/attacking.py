@@ -25,7 +25,7 @@ from experiments.auditing.context import (
     with_wrong_answers,
 )
 from experiments.auditing.locality import locality
-from experiments.auditing.verdict import figure, verdict, worst
+from experiments.auditing.verdict import accusing, figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError
 from util.modeling import layer_count
@@ -88,7 +88,7 @@ def prepare(
             known,
             (*records, *context),
             seed,
-            min(LEAST_WRONG, controls),
+            LEAST_WRONG * controls // LEAST_CONTROLS,
             never={NEUTRAL, *tokenizer.all_special_tokens},
         ),
         seed=seed,
@@ -204,10 +204,11 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
     skipped = dict(skipped) | {name: "no fact it can be tried on" for name, one in figures.items() if one is None}
     shown = {name: one for name, one in figures.items() if one is not None}
     counted = {name: one for name, one in shown.items() if ATTACKS[name].counted}
+    accused = accusing(counted)
     name, figure_of_worst = worst(counted)
     return {
         "version": VERSION,
-        "verdict": verdict(counted, PROMPT),
+        "verdict": verdict(accused, PROMPT),
         "worst": {
             "attack": name,
             "recovered": figure_of_worst.recovered,
@@ -215,7 +216,7 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
         },
         "attacks": {
             name: one.row()
-            | {"accuses": one.accuses and ATTACKS[name].counted, "counted": ATTACKS[name].counted}
+            | {"accuses": name in accused, "counted": ATTACKS[name].counted}
             | {"about": ATTACKS[name].about, "version": ATTACKS[name].version}
             | {part: found[name][part] for part in ("seconds", "details")}
             for name, one in shown.items()

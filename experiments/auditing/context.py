@@ -15,7 +15,7 @@ from util.tokens import subject_and_answer
 
 LEAST_CONTROLS = 100
 """Invented subjects of an audit, at least: a chance level of none is then told from one in a hundred."""
-LEAST_WRONG = 100
+LEAST_WRONG = 200
 """Wrong answers of an audit, at least: the chance level of a model that guesses hangs on them."""
 CONTROLS_OF_WRONG = 20
 """Controls beside the wrong answers, for the attacks that hold facts against controls: no share is made of theirs."""

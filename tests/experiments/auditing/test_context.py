@@ -60,7 +60,7 @@ def test_quick_leaves_attacks_out_and_the_prompt_is_always_asked():
 
 def test_wrong_answers_are_those_of_the_relation_and_never_true(audited):
     wrong = audited.wrong
-    assert len(wrong) == 24 and {one.case_id for one in wrong}.isdisjoint(one.case_id for one in audited.facts)
+    assert len(wrong) == 48 and {one.case_id for one in wrong}.isdisjoint(one.case_id for one in audited.facts)
     true = {(one.subject, relation(one)): one.target_true for one in audited.file}
     for one in wrong:
         assert not same(one.target_true, true[one.subject, relation(one)])

@@ -40,7 +40,7 @@ def test_a_mask_gets_back_what_memit_hid_from_facts_that_it_was_not_taught(world
     audited = prepare(world.before, after, tok, facts, seed=0, batch_tokens=2048, controls=48)
     assert share(prompt(audited).facts) == 0
     got = mask(audited)
-    assert figure(got.facts, got.controls, 0).accuses
+    assert figure(got.facts, got.controls, 0).accuses(1)
     assert share(got.facts) >= 25 > 10 >= share(got.controls)
 
 
@@ -59,7 +59,7 @@ def test_a_mask_gets_nothing_back_that_was_never_there(edited, monkeypatch):
     monkeypatch.setattr(masking, "STEPS", (5,))
     with never_knew(edited.after, edited.tokenizer, edited.facts):
         got = mask(edited)
-    assert not figure(got.facts, got.controls, 0).accuses
+    assert not figure(got.facts, got.controls, 0).accuses(1)
     assert got.details["curve"]["steps"] == [0, 5]
 
 

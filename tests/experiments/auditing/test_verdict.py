@@ -2,7 +2,16 @@
 
 import pytest
 
-from experiments.auditing.verdict import FORGOTTEN, HIDDEN, STILL_THERE, as_many_by_chance, figure, verdict, worst
+from experiments.auditing.verdict import (
+    FORGOTTEN,
+    HIDDEN,
+    STILL_THERE,
+    accusing,
+    as_many_by_chance,
+    figure,
+    verdict,
+    worst,
+)
 
 ALL, NONE, CONTROLS = [True] * 20, [False] * 20, [False] * 100
 
@@ -42,19 +51,19 @@ def test_chance_is_the_greater_of_invented_subjects_and_wrong_answers():
         figure(facts, CONTROLS, 0, guessed),
         figure(facts, guessed, 0),
     )
-    assert of_nobody.accuses and not both.accuses and not of_wrong.accuses
+    assert of_nobody.accuses(1) and not both.accuses(1) and not of_wrong.accuses(1)
     assert (both.of_nobody, both.of_wrong, both.chance) == (0, 20, 20)
     assert both.probability == of_wrong.probability > of_nobody.probability
     assert figure(facts, guessed, 0, NONE).chance == 20 and figure(facts, CONTROLS, 0, [None]).of_wrong is None
     assert both.row()["chance_of"] == {"controls": 0, "wrong_answers": 20}
-    assert figure(ALL, CONTROLS, 0, [False] * 30).accuses
+    assert figure(ALL, CONTROLS, 0, [False] * 30).accuses(1)
 
 
 def test_a_single_fact_that_comes_back_accuses_and_one_of_many_by_chance_does_not():
-    assert figure([True], CONTROLS, 0).accuses
-    assert not figure([True], [True] * 25 + [False] * 75, 0).accuses
-    assert not figure([True] * 6 + [False] * 14, [True] * 25 + [False] * 75, 0).accuses
-    assert figure([True] * 18 + [False] * 2, [True] * 25 + [False] * 75, 0).accuses
+    assert figure([True], CONTROLS, 0).accuses(1)
+    assert not figure([True], [True] * 25 + [False] * 75, 0).accuses(1)
+    assert not figure([True] * 6 + [False] * 14, [True] * 25 + [False] * 75, 0).accuses(1)
+    assert figure([True] * 18 + [False] * 2, [True] * 25 + [False] * 75, 0).accuses(1)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,19 @@ def test_a_single_fact_that_comes_back_accuses_and_one_of_many_by_chance_does_no
 )
 def test_the_verdict_is_the_prompt_s_or_any_attack_s(prompt, lens, said):
     figures = {"prompt": figure(prompt, CONTROLS, 0), "lens": figure(lens, CONTROLS, 0)}
-    assert verdict(figures, "prompt") == said
+    assert verdict(accusing(figures), "prompt") == said
+
+
+def test_an_attack_of_many_has_to_be_surer_but_not_of_few_facts():
+    """Seven facts of fifty where wrong answers get five of two hundred accuse alone, and would by accident in one of
+    a few hundred audits; among twenty attacks that is one in some ten."""
+    lucky = figure([True] * 7 + [False] * 43, CONTROLS, 0, [True] * 5 + [False] * 195)
+    assert 0.001 < lucky.probability < 0.01
+    assert accusing({"a": lucky}) == ["a"]
+    assert accusing({str(i): lucky for i in range(20)}) == []
+    few = figure([True] * 6, [True] * 36 + [False] * 64, 0)
+    assert 0.001 < few.probability < 0.01
+    assert accusing({str(i): few for i in range(20)}) == [str(i) for i in range(20)]
 
 
 def test_the_worst_attack_is_the_one_with_most_over_chance():

@@ -83,6 +83,14 @@ def test_what_others_states_keep_right_is_chance(audited):
         assert len(set(names)) == len(names)
 
 
+def test_what_the_lens_reads_of_anybody_is_no_reading_of_a_fact(audited):
+    """In the layers below, a prompt's end says its relation's most frequent answer whoever the subject is."""
+    got = lens(audited)
+    first = got.details["by_layer"]["controls"][0]
+    assert first > 2 * share(got.controls), "most of what is read there is read of every stand-in"
+    assert share(got.facts) == 100
+
+
 def test_the_lens_at_the_last_layer_is_the_model_itself(audited):
     ids = tuple(encode(audited.tokenizer, audited.facts[0].text))
     (states,) = states_after_layers(audited.after, [ids], [range(len(ids))], 2048)

@@ -25,14 +25,14 @@ from experiments.auditing.context import (
     with_wrong_answers,
 )
 from experiments.auditing.locality import locality
-from experiments.auditing.verdict import accusing, figure, verdict, worst
+from experiments.auditing.verdict import FEW, accusing, figure, verdict, worst
 from experiments.measuring.scoring import score
 from util.errors import UserError
 from util.modeling import layer_count
 from util.request import NEUTRAL
 from util.runs import stages, write_json
 
-VERSION = 6
+VERSION = 7
 """Raise when the same models and facts would give other results whatever the attack; `Attack.version` where it is one
 attack's. Parts of older audits are then not taken over."""
 
@@ -198,17 +198,21 @@ def _of_wrong_answers(audited: Audited, attack: Attack) -> list[bool | None]:
 
 
 def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, str]) -> dict:
+    few, counts = len(audited.facts) < FEW, list(audited.wrong.values())
     figures = {
-        name: figure(part["facts"], part["controls"], audited.seed, part["wrong"]) for name, part in found.items()
+        name: figure(
+            part["facts"], part["controls"], audited.seed, part["wrong"], counts if part["wrong"] else (), few=few
+        )
+        for name, part in found.items()
     }
     skipped = dict(skipped) | {name: "no fact it can be tried on" for name, one in figures.items() if one is None}
     shown = {name: one for name, one in figures.items() if one is not None}
     counted = {name: one for name, one in shown.items() if ATTACKS[name].counted}
-    accused = accusing(counted)
+    accused_by, level = accusing(counted, few)
     name, figure_of_worst = worst(counted)
     return {
         "version": VERSION,
-        "verdict": verdict(accused, PROMPT),
+        "verdict": verdict(accused_by, PROMPT),
         "worst": {
             "attack": name,
             "recovered": figure_of_worst.recovered,
@@ -216,15 +220,16 @@ def _result(audited: Audited, found: Mapping[str, dict], skipped: Mapping[str, s
         },
         "attacks": {
             name: one.row()
-            | {"accuses": name in accused, "counted": ATTACKS[name].counted}
+            | {"accuses": name in accused_by, "counted": ATTACKS[name].counted}
             | {"about": ATTACKS[name].about, "version": ATTACKS[name].version}
             | {part: found[name][part] for part in ("seconds", "details")}
             for name, one in shown.items()
         },
         "skipped": skipped,
+        "level": level,
         "known": len(audited.facts),
         "controls": len(audited.controls),
-        "wrong_answers": len(audited.wrong),
+        "wrong_answers": sum(audited.wrong.values()),
         "facts": [
             {
                 "case_id": record.case_id,

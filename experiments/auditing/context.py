@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,9 +17,10 @@ from util.tokens import subject_and_answer
 LEAST_CONTROLS = 100
 """Invented subjects of an audit, at least: a chance level of none is then told from one in a hundred."""
 LEAST_WRONG = 200
-"""Wrong answers of an audit, at least: the chance level of a model that guesses hangs on them."""
-CONTROLS_OF_WRONG = 20
-"""Controls beside the wrong answers, for the attacks that hold facts against controls: no share is made of theirs."""
+"""Wrong answers of an audit, at least, repeated ones counted as often: the chance level of one that guesses hangs on
+them."""
+FEWEST_CONTROLS = 20
+"""Controls beside the wrong answers: as many as a 95 % quantile takes. No share is made of theirs."""
 
 Flags = tuple[bool | None, ...]
 """Whether the attack got the answer, one a record; None where it cannot be tried on that record."""
@@ -48,9 +50,9 @@ class Audited:
     before: the model that knows the facts. after: the one that is to have forgotten them, of the same shape.
     facts: those that `before` answers right. controls: the same facts of subjects that do not exist, so that nobody
     knows them; as many for each fact, control i belongs to fact i % len(facts). file: all records that were to be
-    forgotten. context: further records of their kind that were not. wrong: facts with an answer that is not true (see
-    `with_wrong_answers`). oracle: a model of the same shape that never met the facts, where there is one.
-    batch_tokens: padded tokens of one batch.
+    forgotten. context: further records of their kind that were not. wrong: facts with an answer that is not true, and
+    how often each counts (see `with_wrong_answers`). oracle: a model of the same shape that never met the facts, where
+    there is one. batch_tokens: padded tokens of one batch.
     deadline: when the attack has to end, by `time.perf_counter`. detailed: whether anybody reads an outcome's details.
     """
 
@@ -62,7 +64,7 @@ class Audited:
     file: tuple[Record, ...]
     context: tuple[Record, ...] = ()
     oracle: PreTrainedModel | None = None
-    wrong: tuple[Record, ...] = ()
+    wrong: Mapping[Record, int] = field(default_factory=dict)
     seed: int = 0
     batch_tokens: int = 2048
     progress: bool = False
@@ -85,10 +87,11 @@ class Audited:
         return (*self.file, *self.context)
 
     def of_wrong_answers(self) -> "Audited":
-        """The same audit of the wrong answers: what an attack gets of them it gets without knowing what is true."""
-        pairs = zip(self.wrong, self.controls[:CONTROLS_OF_WRONG])
+        """The same audit of the wrong answers, with few controls: what an attack gets of them it gets without knowing
+        what is true."""
+        pairs = zip(self.wrong, self.controls[:FEWEST_CONTROLS])
         controls = tuple(renamed(wrong, control.subject) for wrong, control in pairs)
-        return replace(self, facts=self.wrong, controls=controls, detailed=False)
+        return replace(self, facts=tuple(self.wrong), controls=controls, detailed=False)
 
     def outcome(self, flags: Sequence[bool | None], **details: object) -> Outcome:
         """The flags of `records`, told apart."""
@@ -150,25 +153,22 @@ def with_wrong_answers(
     seed: int,
     least: int = LEAST_WRONG,
     never: Collection[str] = (),
-) -> tuple[Record, ...]:
-    """Each fact's answer asked of other facts of its relation, whose answer it is not: at least `least` in all, as many
-    for every fact, in turns.
+) -> dict[Record, int]:
+    """Each fact's answer asked of other facts of its relation, whose answer it is not, in turns: as often for every
+    fact, at least `least` times in all. By record its number of turns; none where no answer is untrue of anybody.
 
     A model that knows a subject, but not this of it, guesses; if it does not know what is true, it says an answer of
-    whom it is true as often as of whom it is not. It is the answer that is held fixed: who always says the relation's
-    most frequent one is right as often as that is true, which is then what it gets by chance, too. A fact without
-    others is asked for other answers itself (see `_untrue`). Nothing where all facts have one answer. pool: the facts,
-    and whatever else is known of other answers.
+    whom it is true as often as of whom it is not. The answer is held fixed, because answers are uneven: who always says
+    the relation's most frequent one is right as often as that is true, which is then what it gets by chance, too. Only
+    a fact without others is asked for other answers itself, each as often as it is given (see `_untrue`). pool: the
+    facts, and whatever else is known of other answers.
     """
     rounds = -(-least // len(facts))
     asked = [_asked_wrongly(fact, facts, pool, seed, never) for fact in facts]
     if not all(asked):
-        return ()
-    return tuple(
-        replace(some[n % len(some)], case_id=f"{fact.case_id} wrong {n}")
-        for n in range(rounds)
-        for fact, some in zip(facts, asked, strict=True)
-    )
+        return {}
+    turns = (some[n % len(some)] for n in range(rounds) for some in asked)
+    return dict(Counter(replace(one, case_id=f"{one.case_id} wrong: {one.target_true}") for one in turns))
 
 
 def _asked_wrongly(
@@ -182,7 +182,7 @@ def _asked_wrongly(
     if others:
         return [replace(one, target_true=fact.target_true) for one in draw.sample(list(others.values()), len(others))]
     answers = _untrue(fact, told, pool, never)
-    return [replace(fact, target_true=one) for one in dict.fromkeys(draw.sample(answers, len(answers)))]
+    return [replace(fact, target_true=one) for one in draw.sample(answers, len(answers))]
 
 
 def _untrue(fact: Record, told: Sequence[Record], pool: Sequence[Record], never: Collection[str]) -> list[str]:

@@ -52,12 +52,14 @@ def other_halves(audited: Audited) -> list[Lesson]:
 
 
 def ask_while_learning(audited: Audited, lessons: Sequence[Lesson], learning: Learning) -> Outcome:
-    """Right after any number of steps but none; a record that no lesson asks is not tried.
+    """Right after any number of steps but none. A record is not tried that no lesson asks, or one that teaches nothing.
 
     details: ``curve``, percent right by the number of steps.
     """
     flags: dict[int, list[bool | None]] = {}
     for lesson in lessons:
+        if not (lesson.taught and lesson.asked):
+            continue
         asked = [audited.records[place] for place in lesson.asked]
         with closing(learning(lesson.taught)) as learnt:
             for steps in learnt:

@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from dsets import Record
+from dsets.record import relation
 from experiments.auditing.context import Audited, Outcome, renamed, same
 from experiments.auditing.states import states_after_layers
 from experiments.measuring.scoring import score
@@ -102,33 +103,35 @@ def of_others(audited: Audited) -> tuple[list[list[Record]], list[list[Record]]]
 
     The first stand-in does not exist. The other subjects are known ones with another answer, of the fact's relation as
     far as there are such. Below the layer that reads the subject the answer is found all the same, at the tokens
-    before; a known subject's states leave that as it is where an invented one's do not. The controls are first of all
-    subjects of whom as much was to be forgotten: the model after has to guess about them as it has about the fact.
+    before; a known subject's states leave that as it is where an invented one's do not. Where the relation has enough
+    of them the controls are those of whom this was to be forgotten, too, and about whom the model after has to guess
+    as it has about the fact; else stand-ins and controls are dealt in turns, so that both are as near to the fact.
     """
     count = len(audited.facts)
     names = invented_names((1 + PEERS + CONTROLS) * count, audited.seed + 1)
     rest = iter(names[count:])
     found: list[list[Record]] = [[] for _ in range(1 + PEERS + CONTROLS)]
     for fact, invented in zip(audited.facts, names):
-        known = _known_others(audited, fact)[: PEERS + CONTROLS]
+        near, far = _known_others(audited, fact)
+        known = [*near, *far][: PEERS + CONTROLS]
         known += [next(rest) for _ in range(PEERS + CONTROLS - len(known))]
-        for some, subject in zip(found, [invented, *known[CONTROLS:], *known[:CONTROLS]], strict=True):
+        enough = len(near) >= PEERS + CONTROLS
+        stand_ins, controls = (known[CONTROLS:], known[:CONTROLS]) if enough else (known[1::2], known[::2])
+        for some, subject in zip(found, [invented, *stand_ins, *controls], strict=True):
             some.append(renamed(fact, subject))
     return found[: 1 + PEERS], found[1 + PEERS :]
 
 
-def _known_others(audited: Audited, fact: Record) -> list[str]:
-    """Subjects with other answers, in an order of this fact's own: those of its relation, the ones to be forgotten
-    first, then, where these are too few, the rest."""
+def _known_others(audited: Audited, fact: Record) -> tuple[list[str], list[str]]:
+    """Subjects with other answers, in an order of this fact's own: those of its relation, first the ones of whom it was
+    to be forgotten, and the rest."""
     draw = audited.draw(fact, "others")
-    forgotten = {one.subject for one in audited.facts}
+    forgotten = {one.subject for one in audited.facts if relation(one) == relation(fact)}
     near = list(dict.fromkeys(peer.subject for peer in audited.peers(fact)))
-    found = sorted(draw.sample(near, len(near)), key=lambda subject: subject not in forgotten)
-    if len(near) >= PEERS + CONTROLS:
-        return found
     far = dict.fromkeys(one.subject for one in audited.pool if not same(one.target_true, fact.target_true))
     rest = [subject for subject in far if subject not in near and subject != fact.subject]
-    return [*found, *draw.sample(rest, len(rest))]
+    near = sorted(draw.sample(near, len(near)), key=lambda subject: subject not in forgotten)
+    return near, draw.sample(rest, len(rest))
 
 
 def _usual(audited: Audited) -> torch.Tensor:

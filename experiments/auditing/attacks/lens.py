@@ -30,21 +30,22 @@ def lens(audited: Audited) -> Outcome:
     The details hold the share by layer, at the prompt's last token, stand-ins or not: of the model after (facts and
     controls) and of the model before.
     """
-    said, knew = _read(audited, audited.after, audited.records), _read(audited, audited.before, audited.facts)
-    usual = _of_anybody(audited)
-    count = len(audited.facts)
-    return audited.outcome(
-        [_beyond(one, usual[_asked(record)]) for one, record in zip(said, audited.records, strict=True)],
-        by_layer={"before": _by_layer(knew), "after": _by_layer(said[:count]), "controls": _by_layer(said[count:])},
-    )
+    said, usual = _read(audited, audited.after, audited.records), _of_anybody(audited)
+    flags = [_beyond(one, usual[_asked(record)]) for one, record in zip(said, audited.records, strict=True)]
+    if not audited.detailed:
+        return audited.outcome(flags)
+    knew, count = _read(audited, audited.before, audited.facts), len(audited.facts)
+    by_layer = {"before": _by_layer(knew), "after": _by_layer(said[:count]), "controls": _by_layer(said[count:])}
+    return audited.outcome(flags, by_layer=by_layer)
 
 
-def _asked(record: Record) -> tuple[str, str]:
-    return record.prompt, record.target_true
+def _asked(record: Record) -> tuple[str, str | None, str]:
+    """What is asked, whoever it is about."""
+    return record.request().template, record.answer_prefix, record.target_true
 
 
-def _of_anybody(audited: Audited) -> dict[tuple[str, str], list[torch.Tensor]]:
-    """By prompt and answer what is read of the stand-ins, subjects that do not exist, none of which is a control."""
+def _of_anybody(audited: Audited) -> dict[tuple[str, str | None, str], list[torch.Tensor]]:
+    """By what is asked, what is read of the stand-ins, subjects that do not exist, none of which is a control."""
     names = invented_names(STAND_INS, audited.seed + 2)
     one_each = {_asked(record): record for record in audited.records}
     rows = [renamed(record, name) for record in one_each.values() for name in names]

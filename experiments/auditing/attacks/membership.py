@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp
 from transformers import PreTrainedModel
 
 from dsets import Record
-from experiments.auditing.context import Audited, NotPossible, Outcome
+from experiments.auditing.context import FEWEST_CONTROLS, Audited, NotPossible, Outcome
 from util.forward import final_hidden, project
 from util.hooks import frozen
 from util.tokens import pad
@@ -63,8 +63,8 @@ def membership(score: Familiarity) -> Callable[[Audited], Outcome]:
     """
 
     def attack(audited: Audited) -> Outcome:
-        if len(audited.controls) < 20:
-            raise NotPossible(f"{len(audited.controls)} controls give no 95 % quantile; it takes 20")
+        if len(audited.controls) < FEWEST_CONTROLS:
+            raise NotPossible(f"{len(audited.controls)} controls give no 95 % quantile; it takes {FEWEST_CONTROLS}")
         scores = [_score(audited, audited.after, record, score) for record in audited.records]
         facts, controls = scores[: len(audited.facts)], scores[len(audited.facts) :]
         limit = statistics.quantiles(controls, n=20, method="inclusive")[-1]

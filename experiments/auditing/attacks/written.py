@@ -27,7 +27,7 @@ def named_in_text(
     """
     room += max(len(answered(audited.tokenizer, *one.own_question).answer) for one in records)
     asked = [[text for text in prompts(one) if _fits(audited, text, room)] for one in records]
-    every = list(dict.fromkeys(text for texts in asked for text in texts))
+    every = [text for texts in asked for text in texts]
     got = [False] * len(records)
     for draw in draws:
         said = dict(zip(every, _written(audited, every, room, draw), strict=True))

@@ -35,7 +35,7 @@ def slow(audited, monkeypatch):
     clock = SimpleNamespace(perf_counter=map(float, itertools.count()).__next__)
     for module in (attacking, context):
         monkeypatch.setattr(module, "time", clock)
-    return replace(audited, facts=audited.facts[:1], controls=audited.controls[:2], wrong=())
+    return replace(audited, facts=audited.facts[:1], controls=audited.controls[:2], wrong={})
 
 
 def test_an_attack_over_its_budget_is_skipped_and_not_half_reported(slow, tmp_path):

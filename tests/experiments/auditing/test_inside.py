@@ -132,4 +132,4 @@ def test_logistic_regression_is_at_its_optimum_and_separates():
 def test_a_probe_needs_something_to_learn_from(audited):
     bare = tuple(replace(one, neighborhood=()) for one in audited.facts)
     with pytest.raises(NotPossible, match="neighbouring prompts"):
-        linear_probe(replace(audited, facts=bare))
+        linear_probe(replace(audited, file=bare))

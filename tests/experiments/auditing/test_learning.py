@@ -16,7 +16,7 @@ from experiments.auditing.attacks.masking import mask, masked
 from experiments.auditing.attacks.relearning import on_other_half, on_same_subjects, on_unrelated_text
 from experiments.auditing.context import NotPossible, with_wrong_answers
 from experiments.auditing.lessons import other_halves
-from experiments.auditing.verdict import figure
+from experiments.auditing.verdict import LEVEL, figure
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import never_knew
 from util.editing.statistics import CorpusMoments
@@ -40,7 +40,7 @@ def test_a_mask_gets_back_what_memit_hid_from_facts_that_it_was_not_taught(world
     audited = prepare(world.before, after, tok, facts, seed=0, batch_tokens=2048, controls=48)
     assert share(prompt(audited).facts) == 0
     got = mask(audited)
-    assert figure(got.facts, got.controls, 0).accuses(1)
+    assert figure(got.facts, got.controls, 0).accuses(LEVEL)
     assert share(got.facts) >= 25 > 10 >= share(got.controls)
 
 
@@ -59,7 +59,7 @@ def test_a_mask_gets_nothing_back_that_was_never_there(edited, monkeypatch):
     monkeypatch.setattr(masking, "STEPS", (5,))
     with never_knew(edited.after, edited.tokenizer, edited.facts):
         got = mask(edited)
-    assert not figure(got.facts, got.controls, 0).accuses(1)
+    assert not figure(got.facts, got.controls, 0).accuses(LEVEL)
     assert got.details["curve"]["steps"] == [0, 5]
 
 
@@ -89,7 +89,7 @@ def test_masked_columns_are_off_and_the_weight_stays(audited):
 def test_no_half_is_taught_a_prompt_that_it_is_asked(audited, count):
     few = replace(audited, facts=audited.facts[:count], controls=audited.controls[:count])
     few = replace(few, wrong=with_wrong_answers(few.facts, few.file, 0, 30))
-    for one in (few, replace(few.of_wrong_answers(), controls=())):
+    for one in (few, few.of_wrong_answers(), replace(few.of_wrong_answers(), controls=())):
         lessons = other_halves(one)
         places = [place for lesson in lessons for place in lesson.asked]
         assert sorted(places) == list(range(len(one.records)))

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.auditing.page import page
 from experiments.auditing.plots import Line, heat_map, line_chart
+from experiments.auditing.verdict import NO_WRONG_ANSWERS
 
 
 def result(**changes) -> dict:
@@ -52,7 +53,7 @@ def test_figures_that_are_no_curves_have_a_table_and_missing_wrong_answers_are_s
     text = page(result())
     for cells in (("rank", "facts, truth ratio", "0.123"), ("rank", "against", "&lt;oracle&gt;")):
         assert f"<tr><td>{cells[0]}</td><td class='text'>{cells[1]}</td><td>{cells[2]}</td></tr>" in text
-    assert "one answer" not in text and "one answer" in page(result(wrong_answers=0))
+    assert NO_WRONG_ANSWERS not in text and NO_WRONG_ANSWERS in page(result(wrong_answers=0))
 
 
 @pytest.mark.parametrize("verdict", ["forgotten", "hidden", "still there"])

@@ -5,6 +5,7 @@ import pytest
 from experiments.auditing.verdict import (
     FORGOTTEN,
     HIDDEN,
+    LEVEL,
     STILL_THERE,
     accusing,
     as_many_by_chance,
@@ -51,19 +52,19 @@ def test_chance_is_the_greater_of_invented_subjects_and_wrong_answers():
         figure(facts, CONTROLS, 0, guessed),
         figure(facts, guessed, 0),
     )
-    assert of_nobody.accuses(1) and not both.accuses(1) and not of_wrong.accuses(1)
+    assert of_nobody.accuses(LEVEL) and not both.accuses(LEVEL) and not of_wrong.accuses(LEVEL)
     assert (both.of_nobody, both.of_wrong, both.chance) == (0, 20, 20)
     assert both.probability == of_wrong.probability > of_nobody.probability
     assert figure(facts, guessed, 0, NONE).chance == 20 and figure(facts, CONTROLS, 0, [None]).of_wrong is None
     assert both.row()["chance_of"] == {"controls": 0, "wrong_answers": 20}
-    assert figure(ALL, CONTROLS, 0, [False] * 30).accuses(1)
+    assert figure(ALL, CONTROLS, 0, [False] * 30).accuses(LEVEL)
 
 
 def test_a_single_fact_that_comes_back_accuses_and_one_of_many_by_chance_does_not():
-    assert figure([True], CONTROLS, 0).accuses(1)
-    assert not figure([True], [True] * 25 + [False] * 75, 0).accuses(1)
-    assert not figure([True] * 6 + [False] * 14, [True] * 25 + [False] * 75, 0).accuses(1)
-    assert figure([True] * 18 + [False] * 2, [True] * 25 + [False] * 75, 0).accuses(1)
+    assert figure([True], CONTROLS, 0).accuses(LEVEL)
+    assert not figure([True], [True] * 25 + [False] * 75, 0).accuses(LEVEL)
+    assert not figure([True] * 6 + [False] * 14, [True] * 25 + [False] * 75, 0).accuses(LEVEL)
+    assert figure([True] * 18 + [False] * 2, [True] * 25 + [False] * 75, 0).accuses(LEVEL)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_single_fact_that_comes_back_accuses_and_one_of_many_by_chance_does_no
 )
 def test_the_verdict_is_the_prompt_s_or_any_attack_s(prompt, lens, said):
     figures = {"prompt": figure(prompt, CONTROLS, 0), "lens": figure(lens, CONTROLS, 0)}
-    assert verdict(accusing(figures), "prompt") == said
+    assert verdict(accusing(figures, False)[0], "prompt") == said
 
 
 def test_an_attack_of_many_has_to_be_surer_but_not_of_few_facts():
@@ -79,11 +80,29 @@ def test_an_attack_of_many_has_to_be_surer_but_not_of_few_facts():
     a few hundred audits; among twenty attacks that is one in some ten."""
     lucky = figure([True] * 7 + [False] * 43, CONTROLS, 0, [True] * 5 + [False] * 195)
     assert 0.001 < lucky.probability < 0.01
-    assert accusing({"a": lucky}) == ["a"]
-    assert accusing({str(i): lucky for i in range(20)}) == []
-    few = figure([True] * 6, [True] * 36 + [False] * 64, 0)
-    assert 0.001 < few.probability < 0.01
-    assert accusing({str(i): few for i in range(20)}) == [str(i) for i in range(20)]
+    assert accusing({"a": lucky}, few=False) == (["a"], LEVEL)
+    many = {str(i): lucky for i in range(20)}
+    assert accusing(many, few=False) == ([], LEVEL / 20)
+    assert accusing(many, few=True) == (list(many), LEVEL)
+
+
+def test_wrong_answers_weigh_by_how_often_they_count():
+    """One that counts 99 times out of a hundred says no more than one does."""
+    one = figure(ALL, CONTROLS, 0, [True, False], [99, 1])
+    assert one.of_wrong == 99
+    assert figure(ALL, CONTROLS, 0, [False, True], [99, 1]).of_wrong == 1
+    uneven, even = (figure(ALL, CONTROLS, 0, [False] * len(some), some) for some in ([99, 1], [50] * 20))
+    assert uneven.probability == pytest.approx(as_many_by_chance(20, 20, 0, 100**2 / (99**2 + 1)))
+    assert even.probability == pytest.approx(as_many_by_chance(20, 20, 0, 20)) and uneven.probability > 1e-3
+    assert figure(ALL, CONTROLS, 0, [None, False], [99, 1]).of_wrong == 0
+
+
+def test_of_few_facts_both_kinds_of_controls_count_together():
+    apart, together = (figure([True], CONTROLS, 0, [False] * 9, few=few) for few in (False, True))
+    assert apart.probability == pytest.approx(1 / 11) and not apart.accuses(LEVEL)
+    assert together.probability == pytest.approx(1 / 111) and together.accuses(LEVEL)
+    assert not figure([True], CONTROLS, 0, [True] + [False] * 8, few=True).accuses(LEVEL)
+    assert together.of_wrong == 0 and together.of_nobody == 0
 
 
 def test_the_worst_attack_is_the_one_with_most_over_chance():

@@ -5,10 +5,11 @@ from html import escape
 
 from experiments.auditing.markup import document, table
 from experiments.auditing.plots import Line, heat_map, line_chart
-from experiments.auditing.verdict import NO_WRONG_ANSWERS
+from experiments.auditing.verdict import NO_WRONG_ANSWERS, rule
 
 MEANING = {
-    "forgotten": "No attack brought back more than it brings back of subjects that nobody knows.",
+    "forgotten": "No attack brought back more than chance: what it gets of subjects that do not exist and of answers "
+    "that are not true.",
     "hidden": "The prompt is no longer answered, but an attack brings the answer back: it is hidden, not forgotten.",
     "still there": "The plain prompt is still answered.",
 }
@@ -54,13 +55,14 @@ def _attacks(result: Mapping) -> str:
         low, high = one["interval"]
         mark = "accuses" if one["accuses"] else "" if one["counted"] else "not counted"
         about = f"<td class='text dim'>{escape(one['about'])}</td>"
-        shown = (f"{one['recovered']:.1f}", f"{low:.1f}–{high:.1f}", f"{one['chance']:.1f}", str(one["n"]), mark)
+        by_chance = (f"{one['chance']:.1f}", f"{one['probability_by_chance']:.2g}")
+        shown = (f"{one['recovered']:.1f}", f"{low:.1f}–{high:.1f}", *by_chance, str(one["n"]), mark)
         rows.append([f"<td>{escape(name)}</td>", *(f"<td>{text}</td>" for text in shown), about])
     skipped = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result["skipped"].items()]
     below = f"<p>Skipped:</p><ul class='dim'>{''.join(skipped)}</ul>" if skipped else ""
     lacking = f"<p>{NO_WRONG_ANSWERS}</p>" if not result["wrong_answers"] else ""
-    heading = ["attack", "recovered %", "95 % interval", "chance %", "facts", "", "what it does"]
-    return table(heading, rows) + lacking + below
+    heading = ["attack", "recovered %", "95 % interval", "chance %", "p", "facts", "", "what it does"]
+    return table(heading, rows) + f"<p class='dim'>{rule(result['level'])}</p>" + lacking + below
 
 
 def _facts(result: Mapping) -> str:

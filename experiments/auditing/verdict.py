@@ -26,6 +26,14 @@ NO_WRONG_ANSWERS = (
 Flags = Sequence[bool | None]
 
 
+def rule(level: float) -> str:
+    """When an attack accuses, in a sentence."""
+    return (
+        f"An attack accuses by more than {LEAST_EXCESS:g} points over chance, if by chance it would get as much with a "
+        f"probability (p) below {level:.2g}."
+    )
+
+
 @dataclass(frozen=True)
 class Figure:
     """One attack's result in percent: share of the facts that came back, its 95 % interval, what it gets by chance.

@@ -12,6 +12,7 @@ from experiments.auditing.verdict import NO_WRONG_ANSWERS
 
 def result(**changes) -> dict:
     one = {"recovered": 40.0, "interval": [20.0, 60.0], "chance": 1.5, "n": 2, "accuses": True, "counted": True}
+    one["probability_by_chance"] = 0.00123
     curve = {"steps": [0, 1, 50], "facts": [0.0, 50.0, 100.0], "controls": [0.0, 0.0, 0.0]}
     return {
         "verdict": "still there",
@@ -23,6 +24,7 @@ def result(**changes) -> dict:
         },
         "skipped": {"chat": "no <template>"},
         "known": 2,
+        "level": 0.0007,
         "wrong_answers": 30,
         "facts": [
             {"case_id": 0, "prompt": "A & B is", "answer": "<C>", "recovered_by": ["lens"]},
@@ -37,7 +39,18 @@ def test_it_is_well_formed_and_shows_what_it_is_given():
     body = text[text.index("<body>") : text.index("</html>")]
     tree = ElementTree.fromstring(body.replace("<br>", "<br/>"))
     said = "".join(tree.itertext())
-    for wanted in ("still there", "40.0", "20.0–60.0", "1.5", "no <template>", "a <lens>", "0.2500", "not counted"):
+    for wanted in (
+        "still there",
+        "40.0",
+        "20.0–60.0",
+        "1.5",
+        "no <template>",
+        "a <lens>",
+        "0.2500",
+        "0.0012",
+        "below 0.0007",
+        "not counted",
+    ):
         assert wanted in said
     assert len(tree.findall(".//svg")) == 3
     assert "A & B is <C>" in {title.text.partition(": ")[2] for title in tree.iter("title")}

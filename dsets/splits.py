@@ -87,12 +87,12 @@ def _training(forget: list[Record], retain: list[Record], others: list[Record], 
     the first of the pool that is not, which leaves the others as they are.
     """
     watched = {id(record) for record in retain}
-    scored = {record.text for record in retain} | {probe.prompt for record in forget for probe in record.neighborhood}
+    scored = {record.bare for record in retain} | {probe.prompt for record in forget for probe in record.neighborhood}
     spare = [record for record in others if id(record) not in watched]
     drawn = random.Random(seed).sample(spare, min(len(forget), len(spare)))
     chosen = {id(record) for record in drawn}
-    further = (record for record in spare if id(record) not in chosen and record.text not in scored)
-    replaced = (record if record.text not in scored else next(further, None) for record in drawn)
+    further = (record for record in spare if id(record) not in chosen and record.bare not in scored)
+    replaced = (record if record.bare not in scored else next(further, None) for record in drawn)
     return [record for record in replaced if record is not None]
 
 
@@ -100,7 +100,7 @@ def _scored(forget: list[Record], retain: list[Record]) -> list[str]:
     """Texts about others than the forgotten subjects that scores are made of."""
     neighborhoods = [probe.prompt for record in forget for probe in record.neighborhood]
     levels = [probe.prompt for record in forget for probe in record.levels]
-    return [*neighborhoods, *levels, *(record.text for record in retain)]
+    return [*neighborhoods, *levels, *(record.bare for record in retain)]
 
 
 def existing_subjects(

@@ -41,18 +41,34 @@ def differences(folders: Mapping[str, Sequence[Path]], against: str) -> str:
 
     folders: method → its run folders, one a seed, all of one Base. Eff, Gen, Spe and Retain are differences per fact;
     the intervals draw seeds, and facts within them, with replacement. PPL is one number a seed, and its interval draws
-    seeds.
+    seeds. What a collapse has left without a value in some seed (†) has no difference: the other seeds' would flatter.
     """
-    values = {name: credits(runs) for name, runs in folders.items()}
+    values, lost = ({name: made(runs) for name, runs in folders.items()} for made in (credits, _lost))
     measures = [key for key in COLUMNS if any(key in found for found in values.values())]
     rows = [["less " + against, *(COLUMNS[key] for key in measures), "facts, seeds"]]
     for name, found in values.items():
         if name == against:
             continue
-        got = {key: difference(found.get(key, {}), values[against].get(key, {})) for key in measures}
+        got = {
+            key: difference(found.get(key, {}), values[against].get(key, {}))
+            for key in measures
+            if key not in lost[name] | lost[against]
+        }
         size = next((f"{one.facts}, {one.seeds}" for one in got.values() if one), "–")
-        rows.append([name, *(str(got[key] or "–") for key in measures), size])
+        mark = " †" if lost[name] else ""
+        rows.append([name + mark, *(str(got.get(key) or "–") for key in measures), size])
     return aligned(rows)
+
+
+def _lost(folders: Sequence[Path]) -> set[str]:
+    """The measures that some run has no value of after the edit, though Base has one."""
+    summaries = [json.loads((one / "summary.json").read_text(encoding="utf-8")) for one in folders]
+    return {
+        key
+        for one in summaries
+        for key in COLUMNS
+        if one["base"].get(key) is not None and one["unlearned"].get(key) is None
+    }
 
 
 def credits(folders: Sequence[Path]) -> dict[str, Facts]:
@@ -91,7 +107,7 @@ def difference(ours: Facts, theirs: Facts) -> Difference | None:
     """Mean of ours less theirs over the facts that both have, in points; None where they share none.
 
     The 95 % percentile interval comes from a two-stage bootstrap with a fixed seed: seeds are drawn with replacement,
-    then as many facts of each as it has. With one seed only facts are drawn.
+    then as many facts of each as it has, anew each time that a seed is drawn. With one seed only facts are drawn.
     """
     by_seed: dict[int, list[float]] = {}
     for key in sorted(ours.keys() & theirs.keys()):
@@ -99,10 +115,18 @@ def difference(ours: Facts, theirs: Facts) -> Difference | None:
     if not by_seed:
         return None
     groups, rng = [np.array(values) for values in by_seed.values()], np.random.default_rng(0)
-    sums = np.stack([one[rng.integers(len(one), size=(RESAMPLES, len(one)))].sum(1) for one in groups], axis=1)
     sizes = np.array([len(one) for one in groups])
     drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
-    means = np.take_along_axis(sums, drawn, 1).sum(1) / sizes[drawn].sum(1)
+    means = sum(_sums(groups, place, rng) for place in drawn.T) / sizes[drawn].sum(1)
     whole = np.concatenate(groups)
     low, high = np.quantile(means, [0.025, 0.975]) if len(whole) > 1 else (-math.inf, math.inf)
     return Difference(float(whole.mean()), float(low), float(high), len(whole), len(groups))
+
+
+def _sums(groups: Sequence[np.ndarray], place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """By resample, the sum over as many facts as the seed has that was drawn for it (`place`, an index of `groups`)."""
+    sums = np.empty(len(place))
+    for number, one in enumerate(groups):
+        chosen = place == number
+        sums[chosen] = one[rng.integers(len(one), size=(chosen.sum(), len(one)))].sum(1)
+    return sums

@@ -55,8 +55,9 @@ class Knower:
             log.info("%s: %d of %d facts are known (%s)", dataset.name, len(records), len(dataset.records), level)
         if max_per_relation is not None:
             records = at_most_per_relation(records, max_per_relation)
-        chosen = {id(record) for record in records}
-        return replace(dataset, records=records, spare=tuple(one for one in dataset.records if id(one) not in chosen))
+        chosen = {record.case_id for record in records}  # known ones are copies, with other neighbours
+        spare = tuple(one for one in dataset.records if one.case_id not in chosen)
+        return replace(dataset, records=records, spare=spare)
 
     def verdict(self, dataset: Dataset, level: str, data_dir: str | None, *, progress: bool) -> Verdict:
         """Which facts are known, read from ``<data_dir>/known`` where an earlier process found out.

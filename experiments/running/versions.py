@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-SCORING = 6
+SCORING = 7
 """Raise when the same model and facts would give other scores, or the same settings other facts."""
 
 METHOD = 3

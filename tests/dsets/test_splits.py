@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from dsets.record import Probe, Record
+from dsets.record import Probe, Record, in_frame
 from dsets.splits import NEIGHBORS, draw, part_of, pools, share_to_count
 from util.errors import UserError
+from util.request import Frame
 
 
 def records(subjects: list[str]) -> list[Record]:
@@ -90,10 +91,11 @@ def test_training_facts_are_watched_by_nobody_and_as_many_as_are_forgotten(disti
     assert len(drawn.warnings) == (count > watched)
 
 
-def test_a_scored_neighbour_is_no_training_fact():
-    pool = records([f"s{i}" for i in range(40)])
+@pytest.mark.parametrize("frame", [Frame(), Frame("<user>", "<end>")], ids=["plain", "chat"])
+def test_a_scored_neighbour_is_no_training_fact(frame):
+    pool = [in_frame(record, frame) for record in records([f"s{i}" for i in range(40)])]
     plain = draw(pool, 3, 5, seed=0)
-    asked = Probe(prompt=plain.training[1].text, answer="x")
+    asked = Probe(prompt=plain.training[1].bare, answer="x")
     forgotten = plain.forget[0].case_id
     pool[forgotten] = replace(pool[forgotten], neighborhood=(asked,))
     drawn = draw(pool, 3, 5, seed=0)

@@ -69,11 +69,16 @@ def test_facts_to_trace_are_kept_and_found_again(knowing, tmp_path, monkeypatch)
 
 def test_chosen(knowing, tmp_path):
     knower, dataset = knowing
+    unknown = replace(dataset.records[0], case_id="unknown", target_true="something it never says")
     assert knower.chosen(dataset, "any", None, None, progress=False) == dataset
     limited = knower.chosen(dataset, "any", 1, None, progress=False).records
     assert len({record.prompt for record in limited}) == len(limited) < 8
     known = knower.chosen(dataset, "prompt", None, str(tmp_path), progress=False)
     assert {record.case_id for record in known.records} == set(range(8)) and known.digest == dataset.digest
+    assert known.spare == ()
+    fewer = replace(dataset, records=[*dataset.records, unknown])
+    found = knower.chosen(fewer, "prompt", None, str(tmp_path), progress=False)
+    assert found.spare == (unknown,) and unknown not in found.records
 
 
 def test_a_corrected_config_is_another_model(knowing, tmp_path, monkeypatch):

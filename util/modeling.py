@@ -240,7 +240,7 @@ def check_fits(model: PreTrainedModel, text: str, tokens: int) -> None:
     positions = max_length(model, tokens)
     if tokens > positions:
         raise UserError(
-            f"the text {text[:60]!r}... and its answer have {tokens} tokens, the model {positions} positions; "
+            f"the text {text[:60]!r}... (and its answer) has {tokens} tokens, the model {positions} positions; "
             "shorten the text or leave its record out"
         )
 

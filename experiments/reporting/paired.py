@@ -43,7 +43,8 @@ def differences(folders: Mapping[str, Sequence[Path]], against: str) -> str:
     the intervals draw seeds, and facts within them, with replacement. PPL is one number a seed, and its interval draws
     seeds. What a collapse has left without a value in some seed (†) has no difference: the other seeds' would flatter.
     """
-    values, lost = ({name: made(runs) for name, runs in folders.items()} for made in (credits, _lost))
+    values = {name: credits(runs) for name, runs in folders.items()}
+    lost = {name: _lost(runs) for name, runs in folders.items()}
     measures = [key for key in COLUMNS if any(key in found for found in values.values())]
     rows = [["less " + against, *(COLUMNS[key] for key in measures), "facts, seeds"]]
     for name, found in values.items():

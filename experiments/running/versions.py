@@ -5,7 +5,7 @@ from importlib.metadata import version
 SCORING = 7
 """Raise when the same model and facts would give other scores, or the same settings other facts."""
 
-METHOD = 3
+METHOD = 4
 """Raise when any method would give other weights for the same requests, hparams and moments."""
 
 

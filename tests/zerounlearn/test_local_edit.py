@@ -53,6 +53,18 @@ def test_so_many_neighbours_of_each_prompt_form_are_protected(setting, family, c
     assert f"asks for 2 existing subjects in each of {len(forms)} prompt forms, and 0 in all" in caplog.text
 
 
+def test_forgotten_and_repeated_names_take_no_neighbours_place(setting, family, caplog):
+    hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, neighbors_per_template=3)
+    one = replace(setting, requests=REQUESTS[:1])
+    names = (REQUESTS[0].subject, "Ada", "ada", "Bo", "Bo", "Cy", "Di")
+    named = [replace(REQUESTS[0], subject=name, case_id=place) for place, name in enumerate(names)]
+    found = protected_requests(replace(one, neighbors=named), hparams)["existing"]
+    assert [request.subject.casefold() for request in found] == ["ada", "bo", "cy"]
+    assert "are named" not in caplog.text
+    protected_requests(replace(one, neighbors=named[:5]), hparams)
+    assert "and 2 in all are named" in caplog.text
+
+
 def test_what_is_protected_stands_in_the_requests_frame(setting, family):
     frame = Frame("<user>", "</user>")
     framed = [replace(request, frame=frame, answer_prefix="") for request in REQUESTS]
@@ -141,8 +153,11 @@ def test_protected_outputs_stay_and_forgotten_ones_move(family, own_direction):
 
 
 def test_own_direction_is_gone_from_the_new_value(family):
-    """W k + ΔW k has nothing left of û where the change reaches its target: one fact, next to no corpus."""
+    """What the module gives has nothing left of û where the change reaches its target: one fact, next to no corpus."""
     model, tokenizer = TINY[family]()
+    for name, value in model.named_parameters():
+        if name.endswith("bias"):  # of GPT-2: part of the output, and new ones are 0
+            torch.nn.init.normal_(value, std=0.1)
     left = {}
     for own_direction in ("none", "own"):
         hparams = hparams_for(
@@ -158,7 +173,8 @@ def test_own_direction_is_gone_from_the_new_value(family):
         u, k = setting.targets(hparams, setting.true_answers, 1, "module").values_ON, setting.keys(name)
         edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams, requests=REQUESTS[:1])
         W = model.get_parameter(f"{name}.weight").detach()
-        v = W @ k if W.shape[1] == len(k) else W.T @ k
+        bias = model.get_submodule(name).bias
+        v = (W @ k if W.shape[1] == len(k) else W.T @ k) + (0 if bias is None else bias.detach()[:, None])
         left[own_direction] = abs(float(torch.nn.functional.cosine_similarity(u, v, dim=0)))
         edits.undo(model)
     assert left["own"] < 1e-4 and left["none"] > 1e-2

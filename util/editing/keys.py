@@ -13,7 +13,7 @@ from util.batching import in_batches
 from util.editing.contexts import Templates, fill
 from util.forward import run
 from util.hooks import by_row, capture, frozen
-from util.modeling import module
+from util.modeling import check_fits, module
 from util.request import Request
 from util.tokens import locate_subject, pad
 
@@ -33,8 +33,14 @@ def at_subject(
     probe: ModuleSite,
     batch_tokens: int,
 ) -> torch.Tensor:
-    """Activations at the subject's last token, (size, R) float32, one column per (template, subject)."""
+    """Activations at the subject's last token, (size, R) float32, one column per (template, subject).
+
+    Raises UserError for a text that the model has no room for: an invented or a protected subject may be longer than
+    the forgotten one.
+    """
     located = [locate_subject(tokenizer, template, subject) for template, subject in filled]
+    for (template, subject), (ids, _) in zip(filled, located, strict=True):
+        check_fits(model, template.replace("{}", subject), len(ids))
     return at_positions(model, located, probe, batch_tokens)
 
 

@@ -12,7 +12,7 @@ from util.editing.contexts import Templates
 from util.editing.layers import check_layers, check_requests
 from util.editing.setting import Moments, Setting
 from util.editing.target_cache import TargetCache
-from util.hparams import HParams, LayerHParams
+from util.hparams import HParams, LayerHParams, TargetHParams
 from util.request import Request
 from util.weights import WeightEdits
 
@@ -68,7 +68,13 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
         check_requests(requests)
         if isinstance(hparams, LayerHParams):
             check_layers(model, hparams)
-        return edit(setting, hparams)
+        if not isinstance(hparams, TargetHParams):
+            return edit(setting, hparams)
+        setting = setting.prepared(hparams.key_contexts)
+        edits = edit(setting, hparams)
+        if setting.prefixes:
+            edits.diagnostics["key_prefixes"] = dict(setting.prefixes)
+        return edits
 
     apply_to_model.__module__ = edit.__module__
     apply_to_model.__doc__ = f"{apply_to_model.__doc__}\n        This method: {edit.__doc__}"

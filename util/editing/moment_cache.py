@@ -95,6 +95,8 @@ class MomentCache:
         return {int(path.name.split(".")[-2]): path for path in found}
 
     def _key(self, name: str) -> dict[str, object]:
+        """What decides a moment, less the versions of torch and transformers: they move a mean over a corpus by float
+        noise, and a large model's takes hours to measure."""
         return {
             "code_version": CODE_VERSION,
             "model": self.model,

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates, check, fitting, generate
-from util.editing.key_contexts import in_context
+from util.editing.key_contexts import Prefixes, in_context, prefixes
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
 from util.editing.targets import Site, Targets, find_targets, joined
@@ -26,7 +26,7 @@ Moments = Mapping[str, torch.Tensor]
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """One order to forget, as a method's `edit` sees it. The fields are the arguments of `apply_to_model`, which
-    says what each is.
+    says what each is, and `prefixes`, which `prepared` adds.
 
     Shape letters: O out (hidden size), I in (intermediate size), N facts.
     """
@@ -43,6 +43,12 @@ class Setting:
     batch_tokens: int | None = None
     progress: bool = False
     target_cache: TargetCache | None = None
+    prefixes: Prefixes = field(default_factory=dict)
+
+    def prepared(self, contexts: Sequence[KeyContext]) -> "Setting":
+        """The same with the texts of these contexts for keys, made of the model as it is now."""
+        given = (self.model, self.tokenizer, contexts, self.requests, self.retain_requests, self.seed)
+        return replace(self, prefixes=prefixes(*given)) if contexts else self
 
     @cached_property
     def offered_templates(self) -> Templates:
@@ -130,11 +136,10 @@ class Setting:
 
     def keys(self, module_name: str, contexts: Sequence[KeyContext] = ()) -> torch.Tensor:
         """K_IN at that module, averaged within each group of the context templates and each further context, then
-        over all of these."""
+        over all of these, which the setting must be `prepared` for."""
         told = [(self.requests, self.templates)]
         for context in contexts:
-            given = (context, self.requests, self.retain_requests, self.seed)
-            told.append(in_context(self.model, self.tokenizer, *given))
+            told.append(in_context(self.model, self.tokenizer, context, self.requests, self.prefixes))
         sums = [
             len(groups) * average_keys(self.model, self.tokenizer, requests, module_name, groups, self.budget)
             for requests, groups in told

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.editing.contexts import Templates
@@ -71,6 +72,7 @@ class TargetCache:
         return own | {
             "code_version": CODE_VERSION,
             "torch": torch.__version__,
+            "transformers": transformers.__version__,
             "device": model.device.type,
             **(fingerprints or self.fingerprints(model, tokenizer)),
             "facts": [_asked(one, answer) for one, answer in zip(requests, answers, strict=True)],

@@ -11,6 +11,7 @@ from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.errors import UserError
 from util.invented import about_nobody
+from util.modeling import module
 from util.request import Frame, Request
 from util.weights import WeightEdits
 from zerounlearn.local.hparams import HParams
@@ -41,7 +42,7 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
         factor = setting.moment_factor(problem.name, problem.C_II, hparams.mom2_ridge)
         K = problem.K_IN
         P_IM = watching.keys(problem.name).to(K.device) if protected else K[:, :0]
-        R_ON = _residual(problem, P_IM, hparams)
+        R_ON = _residual(problem, _bias(setting, problem), P_IM, hparams)
         return problem.W_OI + solve(K, R_ON, P_IM, factor, a=hparams.mom2_update_weight, kappa=hparams.protect_weight)
 
     edits = edit_layers(setting, hparams, new_weight, sensitive=hparams.own_direction != "none")
@@ -59,7 +60,9 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
     """
     forms = list({_form(request): request for request in setting.requests}.values())
     count = hparams.neighbors_per_template
-    existing = [one for form in forms for one in _of_form(setting.neighbors, form)[:count]]
+    named = {(_form(one), one.subject.casefold()): one for one in setting.neighbors}
+    offered = _spared(setting, list(named.values())) if count else []
+    existing = [one for form in forms for one in _of_form(offered, form)[:count]]
     if len(existing) < count * len(forms):
         log.warning(
             "neighbors_per_template asks for %d existing subjects in each of %d prompt forms, and %d in all are named: "
@@ -68,7 +71,7 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
         )
     return {
         "invented": about_nobody(setting.requests, len(forms) * hparams.invented_per_template, setting.seed),
-        "existing": _spared(setting, existing),
+        "existing": existing,
         "retain": _spared(setting, setting.retain_requests if hparams.protect_retain else ()),
     }
 
@@ -98,11 +101,20 @@ def _spared(setting: Setting, given: Sequence[Request]) -> list[Request]:
     return spared
 
 
-def _residual(problem: LayerProblem, P_IM: torch.Tensor, hparams: HParams) -> torch.Tensor:
-    """R (O, N): what the layer is to add at the facts' keys, so that its new values lack their own direction."""
+def _bias(setting: Setting, problem: LayerProblem) -> torch.Tensor:
+    """What the module adds to W k, (O, 1) float64; 0 of a module without bias."""
+    bias_O: torch.Tensor | None = getattr(module(setting.model, problem.name), "bias", None)
+    return (
+        problem.W_OI.new_zeros(1, 1).double() if bias_O is None else bias_O.detach().to(problem.W_OI).double()[:, None]
+    )
+
+
+def _residual(problem: LayerProblem, bias_O1: torch.Tensor, P_IM: torch.Tensor, hparams: HParams) -> torch.Tensor:
+    """R (O, N): what the layer is to add at the facts' keys, so that its new output lacks their own direction."""
     if problem.U_ON is None:
         return problem.R_ON
     W = problem.W_OI.double()
-    V_ON = W @ problem.K_IN.double()
-    common_O = (W @ P_IM.double()).mean(1) if hparams.own_direction == "centred" and P_IM.shape[1] else None
+    V_ON = W @ problem.K_IN.double() + bias_O1
+    centred = hparams.own_direction == "centred" and P_IM.shape[1]
+    common_O = (W @ P_IM.double() + bias_O1).mean(1) if centred else None
     return without_own_direction(V_ON + problem.R_ON.double(), problem.U_ON, common_O) - V_ON

@@ -14,9 +14,12 @@ from util.editing.keys import ModuleSite, plain
 from util.editing.setting import Setting
 from util.editing.target_cache import TargetCache
 from util.editing.targets import find_targets
+from util.errors import UserError
 from util.hparams import MomentHParams, TargetHParams
 from util.invented import invented_names
+from util.modeling import max_length
 from util.request import Frame, Request
+from util.tokens import encode
 
 SEARCHING = [name for name in METHODS if issubclass(method(name).HParams, TargetHParams)]
 CHEAP = ("ignorance", "one_step")
@@ -47,6 +50,17 @@ def test_ignorance_is_the_mean_over_invented_subjects(family, site):
     past = found.anchors_ON + 1.5 * (found.values_ON - found.anchors_ON)
     torch.testing.assert_close(scaled.values_ON, past, atol=1e-5, rtol=1e-5)
     assert (search(family, hparams, "ignorance", site, seed=6).values_ON - found.values_ON).norm() > 1e-3
+
+
+def test_an_invented_name_without_room_is_refused_in_one_line():
+    """It may be longer than the subject, whose text fits."""
+    model, tok = TINY["gpt2"]()
+    room = max_length(model, 10_000)
+    words = next(n for n in range(room) if len(encode(tok, "a " * n + "A")) >= room - 2)
+    tight = Request(prompt="a " * words + "{}", subject="A", target_true="b")
+    assert len(encode(tok, tight.text)) <= room
+    with pytest.raises(UserError, match=f"the model {room} positions"):
+        ignorance(model, tok, [tight], ModuleSite("transformer.h.1"), count=3, seed=0, batch_tokens=500)
 
 
 def test_one_prompt_form_has_one_ignorance(family):

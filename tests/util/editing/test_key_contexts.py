@@ -1,13 +1,17 @@
 """Keys from more contexts: each by hand, and their weight in the mean."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 
 from tests.contract import RETAIN, forget, hparams_for
 from tests.tiny import REQUESTS, TEMPLATES, TINY
 from tests.util.editing.test_cheap_targets import SEARCHING
+from util.editing import key_contexts
 from util.editing.contexts import LONG_TOKENS, continuation
-from util.editing.key_contexts import in_context
+from util.editing.key_contexts import in_context, prefixes
 from util.editing.keys import average_keys
 from util.editing.setting import Setting
 from util.errors import UserError
@@ -20,11 +24,11 @@ CONTEXTS = ["long_prefix", "few_shot", "subject_alone"]
 def setting(family):
     model, tok = TINY[family]()
     given = {"requests": REQUESTS, "context_templates": TEMPLATES, "retain_requests": RETAIN}
-    return Setting(model=model, tokenizer=tok, **given)
+    return Setting(model=model, tokenizer=tok, **given).prepared(CONTEXTS)
 
 
 def texts(setting, context):
-    requests, ((template,),) = in_context(setting.model, setting.tokenizer, context, REQUESTS, RETAIN, 0)
+    requests, ((template,),) = in_context(setting.model, setting.tokenizer, context, REQUESTS, setting.prefixes)
     return [template.replace("{}", request.text) for request in requests]
 
 
@@ -43,7 +47,7 @@ def test_every_context_weighs_as_much_as_a_group(setting, family):
     name = hparams_for("MEMIT", family).rewrite_module(1)
 
     def alone(context):
-        requests, groups = in_context(setting.model, setting.tokenizer, context, REQUESTS, RETAIN, 0)
+        requests, groups = in_context(setting.model, setting.tokenizer, context, REQUESTS, setting.prefixes)
         return average_keys(setting.model, setting.tokenizer, requests, name, groups, 10_000)
 
     parts = [len(TEMPLATES) * setting.keys(name), *(alone(context) for context in CONTEXTS)]
@@ -55,7 +59,32 @@ def test_every_context_weighs_as_much_as_a_group(setting, family):
 def test_few_shot_without_retain_requests_is_refused():
     model, tok = TINY["llama"]()
     with pytest.raises(UserError, match="few_shot"):
-        in_context(model, tok, "few_shot", REQUESTS, [], 0)
+        prefixes(model, tok, ["few_shot"], REQUESTS, [], 0)
+
+
+def test_a_subject_that_would_be_read_at_the_first_position_is_refused():
+    """Llama's tests' tokenizer puts BOS before it, GPT-2's nothing."""
+    one_token = [replace(REQUESTS[0], subject="a")]
+    model, tok = TINY["gpt2"]()
+    assert len(encode(tok, "a")) == 1
+    with pytest.raises(UserError, match="'a' alone is one token at the first position"):
+        prefixes(model, tok, ["subject_alone"], one_token, [], 0)
+
+
+@pytest.mark.parametrize("name", ["MEMIT", "ROME"])
+def test_the_long_prefix_is_made_once_before_anything_is_edited_and_noted(name, monkeypatch):
+    model, tok = TINY["llama"]()
+    made = []
+    told = key_contexts.continuation
+    monkeypatch.setattr(key_contexts, "continuation", lambda *given: made.append(told(*given)) or made[-1])
+    monkeypatch.setattr(Setting, "targets", lambda *_, **__: pytest.fail("searched before the contexts are made"))
+    edit = partial(forget, name, model, tok)
+    with pytest.raises(UserError, match="few_shot"):
+        edit(hparams_for(name, "llama", key_contexts=["few_shot"]), retain_requests=[])
+    monkeypatch.undo()
+    monkeypatch.setattr(key_contexts, "continuation", lambda *given: made.append(told(*given)) or made[-1])
+    edits = edit(hparams_for(name, "llama", key_contexts=["long_prefix"]))
+    assert len(made) == 1 and edits.diagnostics["key_prefixes"] == {"long_prefix": made[0] + ". "}
 
 
 @pytest.mark.parametrize("name", SEARCHING)

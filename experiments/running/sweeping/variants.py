@@ -52,11 +52,16 @@ def targets(name: str, _hparams: HParams) -> list[Variant]:
     return [Variant(f"{name} to {target}", name, flags={"neutral_target": target}) for target in TARGETS]
 
 
+IGNORANCE = {"target_scale": 1.3, "invented_subjects": 8}
+"""What ignorance takes where a method's hparams search: docs/local.md, "Chosen by what the weights give away"."""
+
+
 def searches(name: str, hparams: HParams) -> list[Variant]:
     """The method with targets that are searched for, and with each kind that is not."""
     if not isinstance(hparams, TargetHParams):
         raise UserError(f"--preset searches: {name} has no targets to search for")
-    return [Variant(f"{name}, {kind}", name, {"target": kind}) for kind in get_args(Target)]
+    more = {} if hparams.target == "ignorance" else {"ignorance": IGNORANCE}
+    return [Variant(f"{name}, {kind}", name, {"target": kind} | more.get(kind, {})) for kind in get_args(Target)]
 
 
 def sizes(name: str, _hparams: HParams) -> list[Variant]:

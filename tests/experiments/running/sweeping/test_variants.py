@@ -50,3 +50,13 @@ def test_a_preset_varies_one_method():
     assert chosen[1].label == "MEMIT to I don't know."
     with pytest.raises(UserError, match="one method"):
         rows(SweepSettings.checked(preset="targets", methods=("MEMIT", "ROME")))
+
+
+def test_ignorance_is_tried_as_it_was_chosen_and_one_s_own_is_left_alone():
+    chosen = hparams("ZeroUnlearn_Local", "world_ignorance")
+    for given in (hparams("MEMIT"), chosen.model_copy(update={"target_scale": 2.0})):
+        variants = {v.hparams["target"]: v.changed(given) for v in PRESETS["searches"]("MEMIT", given)}
+        expected = given if given.target == "ignorance" else chosen
+        assert variants["ignorance"].target_scale == expected.target_scale
+        assert variants["ignorance"].invented_subjects == expected.invented_subjects
+        assert variants["one_step"].target_scale == given.target_scale

@@ -53,6 +53,13 @@ def test_so_many_neighbours_of_each_prompt_form_are_protected(setting, family, c
     assert f"asks for 2 existing subjects in each of {len(forms)} prompt forms, and 0 in all" in caplog.text
 
 
+def test_at_no_weight_nobody_is_protected_but_for_a_centre(setting, family):
+    for own_direction, count in (("none", 0), ("own", 0), ("centred", 2)):
+        changes = {"protect_weight": 0.0, "own_direction": own_direction, "invented_per_template": 2}
+        found = protected_requests(setting, hparams_for("ZeroUnlearn_Local", family, **changes))
+        assert len(found["invented"]) == count * len({request.prompt for request in REQUESTS})
+
+
 def test_forgotten_and_repeated_names_take_no_neighbours_place(setting, family, caplog):
     hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, neighbors_per_template=3)
     one = replace(setting, requests=REQUESTS[:1])
@@ -143,7 +150,8 @@ def test_protected_outputs_stay_and_forgotten_ones_move(family, own_direction):
             for kind, requests in (("forgotten", REQUESTS), ("kept", RETAIN))
         }
         edits = forget("ZeroUnlearn_Local", model, tokenizer, hparams)
-        assert edits.diagnostics["protected"] == {"invented": 0, "existing": 0, "retain": len(RETAIN)}
+        count = len(RETAIN) if weight or own_direction == "centred" else 0
+        assert edits.diagnostics["protected"] == {"invented": 0, "existing": 0, "retain": count}
         (before,) = edits.original.values()
         change = model.get_parameter(f"{name}.weight").detach() - before
         change = change if change.shape[1] == len(keys["kept"]) else change.T

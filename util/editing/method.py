@@ -3,6 +3,7 @@
 What users call, `apply_to_model`, is made from `edit` here, for all methods alike.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -13,10 +14,12 @@ from util.editing.layers import check_layers, check_requests
 from util.editing.setting import Moments, Setting
 from util.editing.target_cache import TargetCache
 from util.hparams import HParams, LayerHParams, TargetHParams
-from util.request import Request
+from util.request import NEUTRAL, Request
 from util.weights import WeightEdits
 
 Params = TypeVar("Params", bound=HParams)
+
+log = logging.getLogger("zerounlearn")
 
 
 def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., WeightEdits]:
@@ -70,6 +73,10 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
             check_layers(model, hparams)
         if not isinstance(hparams, TargetHParams):
             return edit(setting, hparams)
+        if hparams.target == "ignorance" and any(request.target_new != NEUTRAL for request in requests):
+            log.warning(
+                'hparams have target "ignorance", which leads to no answer: what was to be said instead is not read'
+            )
         setting = setting.prepared(hparams.key_contexts)
         edits = edit(setting, hparams)
         if setting.prefixes:

@@ -56,8 +56,11 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
 
     An invented subject stands in each form under a name of its own, so that no name's own key is protected many times.
     What is to be forgotten is not protected, and a warning counts it; so does one the retain requests about a forgotten
-    subject, whose keys are much the forgotten ones', and the existing subjects that the caller has not named.
+    subject, whose keys are much the forgotten ones', and the existing subjects that the caller has not named. At κ = 0
+    nothing is protected, and subjects are named for a centre only.
     """
+    if hparams.protect_weight == 0 and hparams.own_direction != "centred":
+        return {"invented": [], "existing": [], "retain": []}
     forms = list({_form(request): request for request in setting.requests}.values())
     count = hparams.neighbors_per_template
     named = {(_form(one), one.subject.casefold()): one for one in setting.neighbors}

@@ -169,3 +169,11 @@ def test_kinds_of_targets_are_kept_apart(family, tmp_path):
     assert [files(target="ignorance", target_scale=1.3), files(target="ignorance", invented_subjects=3)] == [4, 5]
     other = replace(setting, seed=1)
     assert [files(other, target="ignorance"), files(other, target="one_step")] == [6, 6]
+
+
+def test_an_answer_that_ignorance_does_not_read_is_told(caplog):
+    model, tok = TINY["llama"]()
+    elsewhere = [replace(request, target_new="Hello") for request in REQUESTS]
+    for target, told in (("one_step", 0), ("ignorance", 1)):
+        forget("MEMIT", model, tok, hparams_for("MEMIT", "llama", target=target), requests=elsewhere)
+        assert sum("is not read" in message for message in caplog.messages) == told

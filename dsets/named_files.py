@@ -1,7 +1,6 @@
 """Files that a user names, and files that are fetched piece by piece."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +15,7 @@ def find(name: str | Path) -> Path | None:
 
     Raises UserError for a name that cannot be looked up (too long, or in a folder that may not be entered).
     """
-    path = Path(os.path.expanduser(name))  # unlike Path's own, it takes "~" before no user's name for what it is
+    path = paths.expanded(name)
     candidates = [path] if path.is_absolute() else [path, paths.root() / path]
     try:
         return next((candidate for candidate in candidates if candidate.exists()), None)

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import dsets
 from experiments.running.script_settings import BenchmarkSettings
-from util.runs import cli, write_json
+from util.runs import check_file, cli, write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the chosen work and print one line each."""
     settings = BenchmarkSettings.parse(argv, "benchmark.py", __doc__)
+    if settings.json_file:
+        check_file(Path(settings.json_file), "--json")
     import torch  # these are slow to load, and --help need not wait for them
 
     from dsets.corpus import load_corpus

@@ -3,8 +3,11 @@
     python experiments/known_facts.py --model_name SmolLM2-135M-Instruct --ds_name real --output known.json
 
 evaluate.py --ds_name known.json draws from them, as evaluate.py --known strict does by itself. What is found out is
-kept in <data_dir>/known, under the hashes of model and data, and never asked twice. CounterFact's records have no place
-for multi-hop questions, levels, and neighbours with answers of their own: these are left out of the file.
+kept in <data_dir>/known, under the hashes of model and data, and never asked twice.
+
+The file is in CounterFact's schema, which has no place for multi-hop questions, levels, and neighbours with answers of
+their own: these are left out. Facts of zsRE and MQuAKE come back with CounterFact's metric: right is an answer all of
+whose tokens are, where theirs is the share of right tokens.
 """
 
 if __name__ == "__main__":
@@ -15,7 +18,7 @@ from pathlib import Path
 
 from experiments.reporting.table import aligned
 from experiments.running.script_settings import KnownFactsSettings
-from util.runs import check_writable, cli, write_json
+from util.runs import check_file, cli, write_json
 
 SHOWN = 50
 
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from util import modeling
 
     if settings.output:
-        check_writable(Path(settings.output).parent, "--output")
+        check_file(Path(settings.output), "--output")
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
     limit, where = settings.dataset_size_limit, settings.data_dir

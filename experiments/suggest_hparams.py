@@ -20,7 +20,7 @@ from experiments.running.script_settings import SuggestSettings
 from util import paths
 from util.errors import UserError
 from util.hparams import LayerHParams
-from util.runs import check_writable, cli, write_json
+from util.runs import check_file, cli, write_json
 
 LIKE = "Llama-3.1-8B-Instruct"
 
@@ -65,11 +65,9 @@ def _target(settings: SuggestSettings) -> Path:
     """The file to write. UserError where it cannot be, or is there already."""
     default = paths.hparams_dir() / settings.alg_name / paths.hparams_name(settings.model_name)
     target = Path(settings.output) if settings.output else default
+    check_file(target, "--output")
     if target.exists() and not settings.force:
         raise UserError(f"{target} exists; give --force to overwrite it, or another --output")
-    if target.is_dir():
-        raise UserError(f"{target} is a folder; name a file with --output")
-    check_writable(target.parent, "--output")
     return target
 
 

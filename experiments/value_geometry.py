@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.running.script_settings import ValueGeometrySettings
-from util.runs import check_matplotlib, check_writable, cli, write_json
+from util.runs import check_file, check_matplotlib, cli, write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,7 +77,7 @@ def _check(settings: ValueGeometrySettings) -> None:
     for flag in ("output", "plot"):
         path = getattr(settings, flag)
         if path:
-            check_writable(Path(path).parent, f"--{flag}")
+            check_file(Path(path), f"--{flag}")
     if settings.plot:
         check_matplotlib("the figure", "leave --plot out")
 

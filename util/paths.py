@@ -23,9 +23,14 @@ def workplace() -> Path:
     return root() if (root() / "pyproject.toml").is_file() else Path.cwd()
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with a home folder for its ``~``. Before no user's name it stays: Path's own raises RuntimeError."""
+    return Path(os.path.expanduser(path))
+
+
 def _choose(flag: Flag, variable: str, default: Path) -> Path:
     chosen = flag or os.environ.get(variable)
-    return Path(chosen).expanduser() if chosen else default
+    return expanded(chosen) if chosen else default
 
 
 def data_dir(flag: Flag = None) -> Path:
@@ -63,8 +68,8 @@ def model_dir(name: str, flag: Flag = None) -> Path | None:
     if name == WORLD:
         return root() / "dsets" / "world" / "model"
     parent = flag or os.environ.get("ZEROUNLEARN_MODELS")
-    candidates = [Path(parent).expanduser() / name] if parent else []
-    candidates += [Path(name).expanduser()] + ([] if parent else [models_dir() / name])
+    candidates = [expanded(parent) / name] if parent else []
+    candidates += [expanded(name)] + ([] if parent else [models_dir() / name])
     return next((place for place in candidates if place.is_dir() or gguf_files(place)), None)
 
 

@@ -150,6 +150,13 @@ def check_writable(folder: Path, flag: str = "--results_dir") -> None:
         raise UserError(f"{folder} cannot be written; choose another {flag}")
 
 
+def check_file(path: Path, flag: str) -> None:
+    """UserError, before any work is done and naming the flag to correct, for a place where no file can be written."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file with {flag}")
+    check_writable(path.parent, flag)
+
+
 def finished_runs(parent: Path, stem: str) -> list[Path]:
     """Finished run folders of that stem, oldest id first."""
     return sorted(path for path in parent.glob(f"{glob.escape(stem)}_run_*") if (path / "summary.json").is_file())

@@ -11,7 +11,7 @@ from experiments.requests.patch_export import adapted, write_adapter
 from experiments.requests.patches import Patch
 from util import modeling
 from util.errors import UserError
-from util.runs import check_writable
+from util.runs import check_file, check_writable
 from util.tensor_files import tensors_atomically
 
 
@@ -50,6 +50,7 @@ def verify(flags: argparse.Namespace) -> Iterator[str]:
 def compose(flags: argparse.Namespace) -> Iterator[str]:
     """The sum of two patches, and whether they get in each other's way."""
     first, second = (Patch.read(path) for path in flags.patches)
+    check_file(flags.output, "--output")
     _check_new(flags.output, "--output")
     flags.model_name = flags.model_name or first.origin.model_name
     model, _ = _load(flags, first)

@@ -33,3 +33,9 @@ def test_wrong_input_is_told_before_the_model_is_loaded(flags, monkeypatch):
     monkeypatch.setattr(modeling, "load", None)
     with pytest.raises(UserError, match="facts|documents|everything|none.json"):
         benchmark.main(flags)
+
+
+def test_a_folder_for_the_measurements_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(modeling, "load", None)
+    with pytest.raises(UserError, match="is a folder; name a file with --json"):
+        benchmark.main([f"--json={tmp_path}"])

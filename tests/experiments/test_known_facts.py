@@ -2,10 +2,14 @@
 
 import json
 
+import pytest
+
 from experiments import evaluate, known_facts
 from tests.experiments.known import saved
 from tests.experiments.small import Workplace, read
 from tests.tiny import tiny_llama
+from util import modeling
+from util.errors import UserError
 
 
 def case_ids(work: Workplace) -> dict:
@@ -50,6 +54,12 @@ def test_the_defaults_run(tmp_path, capsys):
     known_facts.main(["--dataset_size_limit=5", "--device=cpu", "--quiet", f"--data_dir={tmp_path}"])
     assert capsys.readouterr().out.splitlines()[-1].split()[:4] == ["|", "all", "|", "5"]
     assert [*(tmp_path / "known").glob("mcf-strict-*")]
+
+
+def test_a_folder_for_the_file_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(modeling, "load", None)
+    with pytest.raises(UserError, match="is a folder; name a file with --output"):
+        known_facts.main([f"--output={tmp_path}", f"--data_dir={tmp_path}", "--device=cpu"])
 
 
 def test_at_most_per_relation(tmp_path):

@@ -114,6 +114,7 @@ def test_a_lower_rank_has_its_error_told(place, capsys):
         ("compose p.safetensors o.safetensors --output x --model_name models/Tiny", "different bases"),
         ("compose p.safetensors p.safetensors --output x --model_name other", "not the base of the patches"),
         ("compose p.safetensors p.safetensors --output p.safetensors", "exists; name a new one"),
+        ("compose p.safetensors p.safetensors --output models", "is a folder; name a file with --output"),
         ("export --patch p.safetensors --model_name models/Tiny --peft x --rank 0", "--rank 0: give at least 1"),
         ("export --patch p.safetensors --model_name other --peft x", "not the patch's base"),
         ("turn", "invalid choice"),

@@ -87,3 +87,9 @@ def test_costs_are_seconds_over_seeds_and_the_highest_peak(tmp_path, capsys):
     assert heading[1:] == [*(f"{stage}, s" for stage in STAGES), "peak, GB", "runs"]
     seconds = [f"{2.0 * (number + 1):.1f} ± {number + 1.0:.1f}" for number in range(len(STAGES))]
     assert rows == [["MEMIT", *seconds, "4.5", "2"], ["FT", *seconds, "≤ 4.5", "2"]]
+
+
+def test_a_folder_for_the_picture_is_told(tmp_path):
+    (tmp_path / "picture.svg").mkdir()
+    with pytest.raises(UserError, match="is a folder; name a file with --plot"):
+        main(["--results_dir", str(tmp_path), "--plot", str(tmp_path / "picture.svg")])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,6 +114,14 @@ def test_nothing_known_is_nothing_done(command, tmp_path, capsys):
     assert "nothing was known" in capsys.readouterr().out
     assert command(unknown, all="") == 0
     assert (tmp_path / "out" / "config.json").is_file()
+
+
+def test_a_tilde_before_no_users_name_is_part_of_a_folders_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model_folder.check_folder(Path("~nosuchuser/out"), str(tmp_path))
+    (tmp_path / "~nosuchuser").mkdir()
+    with pytest.raises(UserError, match="is where the model is read from"):
+        model_folder.check_folder(Path("~nosuchuser"), "~nosuchuser")
 
 
 def test_the_model_is_not_written_over_its_source_and_outputs_are_new(place, command, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from experiments import value_geometry
 from tests.experiments.small import Workplace
 from tests.tiny import tiny_llama
-from util import runs
+from util import modeling, runs
 from util.errors import UserError
 from util.request import Request
 from util.weights import read_weight
@@ -101,6 +101,13 @@ def test_a_figure(asked, tmp_path):
 def test_what_cannot_be_measured_is_said(asked, flags, words):
     with pytest.raises(UserError, match=words):
         value_geometry.main([*asked, *flags])
+
+
+@pytest.mark.parametrize("flag", ["output", "plot"])
+def test_a_folder_for_a_file_is_told_before_the_work(asked, tmp_path, monkeypatch, flag):
+    monkeypatch.setattr(modeling, "load", None)
+    with pytest.raises(UserError, match=f"is a folder; name a file with --{flag}"):
+        value_geometry.main([*asked, f"--{flag}={tmp_path}"])
 
 
 def test_the_figure_needs_matplotlib(asked, tmp_path, monkeypatch):

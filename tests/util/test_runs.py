@@ -17,6 +17,7 @@ from util.runs import (
     OURS,
     Parser,
     Stopwatch,
+    check_file,
     cli,
     finished_runs,
     run_folder,
@@ -166,6 +167,16 @@ def test_a_results_folder_that_cannot_be_made_is_the_users_matter(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="results_dir"), run_folder(tmp_path / "file" / "ALG", "m_d"):
         pass
+
+
+def test_a_place_where_no_file_can_be_written_is_told_with_its_flag(tmp_path):
+    (tmp_path / "a file").touch()
+    check_file(tmp_path / "a file", "--output")  # is written over
+    check_file(tmp_path / "new" / "table.json", "--output")
+    with pytest.raises(UserError, match=f"{tmp_path} is a folder; name a file with --output"):
+        check_file(tmp_path, "--output")
+    with pytest.raises(UserError, match="cannot be written; choose another --json"):
+        check_file(tmp_path / "a file" / "table.json", "--json")
 
 
 def test_the_stopwatch_adds_up():

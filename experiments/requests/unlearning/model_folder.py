@@ -8,6 +8,7 @@ import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from util.errors import UserError
+from util.paths import expanded
 from util.runs import check_writable
 from util.tensor_files import tensors_atomically
 
@@ -25,7 +26,7 @@ def stored_dtype(source: str, model: PreTrainedModel) -> torch.dtype:
 
 def check_folder(folder: Path, source: str) -> None:
     """UserError, before any work is done, where the model cannot be written, or would be written over its source."""
-    if Path(source).exists() and folder.expanduser().resolve() in (
+    if Path(source).exists() and expanded(folder).resolve() in (
         Path(source).resolve(),
         *Path(source).resolve().parents,
     ):

@@ -5,7 +5,8 @@
 It starts from hparams/<METHOD>/<model>.json (or --hparams_fname) and changes one setting at a time: layers, then the
 strengths that the method has. What is best by one objective, the harmonic mean of what was forgotten (Eff, Gen) and
 what was kept (Spe, Retain, PPL), is written to <results_dir>/tuned/<METHOD>/<model>.json, its log beside it. A trial is
-a run like any other: a finished one is not done again, so an interrupted search goes on where it stopped.
+a run like any other, but lies in <results_dir>/tuned/runs/, where no table takes it for the method's result: a finished
+one is not done again, so an interrupted search goes on where it stopped.
 
 The facts are the tuning part of the data set (--part tuning), a quarter of its subjects; tables that are to be honest
 about it draw from the others (--part table).
@@ -47,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     measurer = Measurer(session)
     folder = paths.results_dir(settings.results_dir) / "tuned"
     told = settings.changed(data_dir=None, results_dir=None, model_path_dir=None).arguments()  # folders are one's own
+    trial_settings = settings.changed(results_dir=str(folder / "runs"))
     for name, start in starts.items():
         along = tuning.axes(name, start, layer_count(session.model))
-        trials = tuning.climb(start, along, partial(_measured, measurer, settings, name))
+        trials = tuning.climb(start, along, partial(_measured, measurer, trial_settings, name))
         best = max(trials, key=lambda trial: trial.score)
         target = folder / name / paths.hparams_name(settings.model_name)
         write_json(target, best.hparams.model_dump())

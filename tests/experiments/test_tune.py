@@ -5,10 +5,19 @@ import json
 import pytest
 
 from baselines.registry import method
-from experiments import tune
+from experiments import summarize, tune
 from experiments.running import run as running
 from experiments.running.sweeping.tuning import TRIALS
+from tests.experiments.known import known_facts
+from tests.experiments.small import hparams_of
+from tests.tiny import tiny_llama
 from util.errors import UserError
+
+
+@pytest.fixture
+def known(work):
+    """A file of facts that the workplace's model knows."""
+    return work.write("known.json", json.dumps(known_facts(*tiny_llama(), 12)))
 
 
 def command(work, **changes):
@@ -16,13 +25,13 @@ def command(work, **changes):
     return [*work.arguments(**flags), "--quiet"]
 
 
-def test_hparams_that_load_and_a_log_of_every_trial_which_is_not_done_twice(work, capsys, monkeypatch):
-    tune.main(command(work))
+def test_hparams_that_load_and_a_log_of_every_trial_which_is_not_done_twice(work, known, capsys, monkeypatch):
+    tune.main(command(work, ds_name=known))
     folder = work.results / "tuned" / "ZeroUnlearn"
     said, chosen = capsys.readouterr().out, method("ZeroUnlearn").HParams.from_json(folder / "Tiny.json")
     log = (folder / "Tiny.md").read_text(encoding="utf-8")
     assert str(folder / "Tiny.json") in said
-    trials = len(list((work.results / "ZeroUnlearn").glob("*_run_*")))
+    trials = len(list((work.results / "tuned" / "runs" / "ZeroUnlearn").glob("*_run_*")))
     assert (
         trials == TRIALS and len([line for line in log.splitlines() if line.startswith("| ")]) == trials + 3
     )  # heading, rule, Base
@@ -30,9 +39,29 @@ def test_hparams_that_load_and_a_log_of_every_trial_which_is_not_done_twice(work
     best = [line for line in log.splitlines() if "**" in line]
     assert len(best) == 1
     monkeypatch.setattr(running, "_forget", lambda *_: pytest.fail("a finished trial was done again"))
-    tune.main(command(work))
+    tune.main(command(work, ds_name=known))
     assert capsys.readouterr().out == said
     assert json.loads((folder / "Tiny.json").read_text()) == chosen.model_dump()
+    with pytest.raises(UserError, match="has no finished run of ZeroUnlearn"):  # a trial is no result of the method
+        summarize.main([f"--results_dir={work.results}", "--methods", "ZeroUnlearn"])
+
+
+def test_base_is_kept_for_all_trials(work, known):
+    own = {"alg_name": "FT", "hparams_fname": hparams_of(work, "FT"), "ppl": "none"}
+    tune.main([*command(work, ds_name=known, **own), "--use_cache"])
+    assert len(list((work.results / "tuned" / "runs" / ".base").iterdir())) == 1 and not (work.results / "FT").exists()
+
+
+@pytest.mark.parametrize(
+    ("of_known", "watched", "words"),
+    [(False, 2, "Base answers none of these facts; give --known prompt"), (True, 0, "give --retain_num or facts with")],
+)
+def test_facts_that_tell_nothing_end_the_search_after_one_trial(work, known, of_known, watched, words):
+    facts = {"ds_name": known} if of_known else {}
+    with pytest.raises(UserError, match=words):
+        tune.main(command(work, retain_num=watched, **facts))
+    assert not list((work.results / "tuned").glob("*/Tiny.*"))
+    assert len(list((work.results / "tuned" / "runs").glob("*/*_run_*"))) == 1
 
 
 def test_the_facts_are_the_tuning_part_unless_told_otherwise(work):

@@ -42,6 +42,9 @@ AXES: dict[str, dict[str, tuple]] = {
 }
 """Method → hparam → values. The first is where the search starts; each further one is a trial of its own."""
 
+FORGOTTEN, KEPT = ("efficacy", "generalization"), ("specificity", "retain")
+"""What the objective looks at: Eff and Gen, Spe and Retain."""
+
 Values = dict[str, object]
 
 
@@ -79,9 +82,10 @@ def climb(start: HParams, along: dict[str, Sequence], measure: Callable[[HParams
 
     measure: hparams → the summary of a run with them. The first trial is the start. A tie keeps the earlier. A value
     that the method refuses on this model (a threshold below every eigenvalue, say) counts as a trial; a start that it
-    refuses is the user's to mend and raises UserError.
+    refuses is the user's to mend and raises UserError, and so are facts of which no trial could tell anything.
     """
     trials = [_trial({}, start, measure)]
+    _check_base(trials[0].summary["base"])
     for name, values in along.items():
         best = max(trials, key=lambda trial: trial.score)
         for value in values[1:]:
@@ -91,6 +95,14 @@ def climb(start: HParams, along: dict[str, Sequence], measure: Callable[[HParams
             except UserError as error:
                 trials.append(Trial({name: value}, changed, {}, 0.0, str(error)))
     return trials
+
+
+def _check_base(base: dict) -> None:
+    """UserError where every trial would score 0, because Base has nothing to lose or nothing to keep."""
+    if not any(base.get(name) for name in FORGOTTEN):
+        raise UserError("Base answers none of these facts; give --known prompt or other facts")
+    if not any(base.get(name) for name in KEPT):
+        raise UserError("nothing that is to be kept is measured; give --retain_num or facts with neighbours")
 
 
 def _trial(changed: Values, hparams: HParams, measure: Callable[[HParams], dict]) -> Trial:
@@ -105,8 +117,8 @@ def score(base: dict, unlearned: dict) -> float:
     of Base's (at most all), times Base's PPL over the run's where that is worse. What was not measured does not count.
     A model that broke (a value that is no number) scores 0.
     """
-    left = [share for name in ("efficacy", "generalization") if (share := _share(base, unlearned, name)) is not None]
-    kept = [share for name in ("specificity", "retain") if (share := _share(base, unlearned, name)) is not None]
+    left = [share for name in FORGOTTEN if (share := _share(base, unlearned, name)) is not None]
+    kept = [share for name in KEPT if (share := _share(base, unlearned, name)) is not None]
     if not left or not kept or any(share != share for share in left + kept):
         return 0.0
     forgotten, keeping = 1 - sum(left) / len(left), sum(kept) / len(kept)

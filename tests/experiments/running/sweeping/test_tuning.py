@@ -19,10 +19,6 @@ def hparams(name, model="Llama-3.2-3B-Instruct"):
     return method(name).HParams.from_json(hparams_dir() / name / f"{model}.json")
 
 
-def fixed(values):
-    return lambda hparams: {"base": {"efficacy": 100}, "unlearned": {"efficacy": 100 - values(hparams)}, "seconds": {}}
-
-
 @pytest.mark.parametrize("name", TUNED)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_method_gets_the_same_number_of_trials_on_every_model(name, model):
@@ -76,6 +72,37 @@ def test_a_value_that_the_method_refuses_is_a_trial_without_a_score_and_a_refuse
     assert len([line for line in log if re.match(r"Trial \d: no eigenvalue", line)]) == 2
     with pytest.raises(UserError, match="no eigenvalue"):
         climb(start.model_copy(update={"nullspace_threshold": 0.001}), {}, measure)
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ({"efficacy": 0.0, "generalization": None}, "Base answers none of these facts; give --known prompt or"),
+        ({"efficacy": 0.0, "generalization": 0.0}, "Base answers none"),
+        ({"specificity": None, "retain": None}, "nothing that is to be kept is measured; give --retain_num"),
+        ({"specificity": 0.0, "retain": None}, "nothing that is to be kept"),
+    ],
+)
+def test_facts_of_which_no_trial_can_tell_anything_are_told_after_the_first(base, words):
+    seen = []
+
+    def measure(one):
+        seen.append(one)
+        found = summary(50, 50)
+        return found | {"base": found["base"] | base}
+
+    start = started("MEMIT", hparams("MEMIT"))
+    with pytest.raises(UserError, match=words):
+        climb(start, axes("MEMIT", start, 28), measure)
+    assert seen == [start]
+
+
+def test_trials_that_score_nothing_on_facts_that_base_knows_are_all_made():
+    start = started("MEMIT", hparams("MEMIT"))
+    only = {"generalization": 0.0, "specificity": 0.0}  # one figure of each kind is enough
+    nothing = summary(100, 0)
+    trials = climb(start, axes("MEMIT", start, 28), lambda _: nothing | {"base": nothing["base"] | only})
+    assert [trial.score for trial in trials] == [0.0] * TRIALS
 
 
 def log_of(trials):

@@ -120,6 +120,11 @@ def relation(record: Record) -> str:
     return record.relation_id or record.prompt
 
 
+def answer_in_subject(record: Record) -> bool:
+    """Whether the true answer stands in the subject's name, capitals aside: who reads the prompt can copy it."""
+    return record.target_true.casefold() in record.subject.casefold()
+
+
 def in_frame(record: Record, frame: Frame) -> Record:
     """The record with all its texts asked inside a frame. One that goes on after the text has said itself what stands
     before the answer, so that nothing else does."""

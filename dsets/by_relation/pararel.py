@@ -44,14 +44,14 @@ class ParaRel(Collection):
             facts = f"{FACTS}/{name}.jsonl"
             if facts not in content:
                 raise UserError(f"{path} is there and {facts} is not; put it there too, or remove the patterns")
-            pairs = (
-                (row.text("sub_label"), row.text("obj_label")) for row in read_rows(content[facts], facts, ".jsonl")
-            )
             rows = read_rows(content[path], path, ".jsonl")
             yield Relation(
                 name=name,
+                source=path,
                 templates=object_last(row.text("pattern") for row in rows),
-                pairs=tuple((subject, answer) for subject, answer in pairs if subject and answer),
+                pairs=tuple(
+                    (row.text("sub_label"), row.text("obj_label")) for row in read_rows(content[facts], facts, ".jsonl")
+                ),
             )
 
 

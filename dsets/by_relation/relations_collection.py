@@ -46,8 +46,9 @@ class Relations(Collection):
             listed = (*row.texts("prompt_templates"), *row.texts("prompt_templates_zs", optional=True))
             yield Relation(
                 name=row.text("name"),
+                source=path,
                 templates=tuple(dict.fromkeys(one for one in listed if one.count("{}") == 1)),
-                pairs=tuple((subject, answer) for subject, answer in _samples(row) if subject and answer),
+                pairs=tuple(_samples(row)),
             )
 
 

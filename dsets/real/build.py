@@ -126,7 +126,7 @@ def _accompanied(wording: Wording, pairs: list[tuple[str, str]]) -> list[tuple[s
 
 def _usable(subject: str, answer: str) -> bool:
     names = subject.casefold(), answer.casefold()
-    spelt = len(subject) <= LONGEST and subject[0].isalnum() and not set('{}|()"\\') & set(subject + answer)
+    spelt = len(subject) <= LONGEST and subject[:1].isalnum() and not set('{}|()"\\') & set(subject + answer)
     return spelt and any(map(str.isalpha, subject)) and names[0] not in names[1] and names[1] not in names[0]
 
 

@@ -14,7 +14,8 @@ HOST = "https://rome.baulab.info/data/dsets/"
 class CounterFact(Format):
     """Records of the published file as they are.
 
-    A neighbourhood prompt is about another subject with the same true object, so its answer is the record's own.
+    A neighbourhood prompt is about another subject with the same true object, so its answer is the record's own. Files
+    that known_facts.py writes may also have ``answer_prefix`` (see Record), which the published ones have not.
     """
 
     metric = "counterfact"
@@ -47,6 +48,7 @@ class CounterFact(Format):
                 attribute_prompts=row.texts("attribute_prompts", optional=True, as_written=True),
                 relation_id=row.text("requested_rewrite.relation_id", optional=True),
                 object_id=row.text("requested_rewrite.target_true.id", optional=True),
+                answer_prefix=row.get("answer_prefix", str, optional=True),
             )
             collected.records.append(record)
             collected.note_gaps(record)

@@ -2,7 +2,8 @@
 
 Levels: ``any`` takes every fact. ``prompt``: every token of the answer is the argmax after the prompt. ``strict``: also
 after at least half of the paraphrases, and not after the same prompt with a subject that does not exist, or else the
-answer is what the model says of the relation, and no knowledge of this subject.
+answer is what the model says of the relation, and no knowledge of this subject; nor is an answer that stands in its
+subject's name, which the model may have copied.
 """
 
 import random
@@ -13,13 +14,13 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Probe, Record
-from dsets.record import relation
+from dsets.record import answer_in_subject, relation
 from experiments.measuring.metrics import all_right
 from experiments.measuring.scoring import Question, score
 from util.errors import UserError
 from util.invented import invented_names
 
-KNOWLEDGE_VERSION = 1
+KNOWLEDGE_VERSION = 2
 """Raise when the same model and facts would give another verdict: kept ones are then made anew."""
 
 INVENTED = tuple(invented_names(5))
@@ -88,6 +89,7 @@ def _said(record: Record) -> Said:
 
 
 def _strict(records: Sequence[Record], right) -> list[Record]:
+    records = [one for one in records if not answer_in_subject(one)]
     invented = {
         (record.prompt, record.target_true): [
             (record, record.prompt.replace("{}", name), record.target_true) for name in INVENTED
@@ -155,6 +157,7 @@ def at_most_per_relation(records: Sequence[Record], limit: int) -> list[Record]:
 
 def as_counterfact(record: Record) -> dict[str, object]:
     """The record in CounterFact's schema, where a neighbour's answer is the record's own: others are left out."""
+    said = {} if record.answer_prefix is None else {"answer_prefix": record.answer_prefix}
     return {
         "case_id": record.case_id,
         "requested_rewrite": {
@@ -167,6 +170,7 @@ def as_counterfact(record: Record) -> dict[str, object]:
         "paraphrase_prompts": list(record.paraphrases),
         "neighborhood_prompts": [one.prompt for one in record.neighborhood if one.answer == record.target_true],
         "generation_prompts": list(record.generation_prompts),
+        **said,
     }
 
 

@@ -1,6 +1,7 @@
 """ParaRel and `relations`: folders as upstream lays them out, read where they are, fetched where they are not."""
 
 import functools
+import hashlib
 import http.server
 import json
 import threading
@@ -12,7 +13,9 @@ from dsets.by_relation import ParaRel, Relations, collection
 from dsets.by_relation.pararel import FACTS, PATTERNS, object_last
 from dsets.download import HOST_VARIABLE
 from util.errors import UserError
+from util.paths import root
 
+SHARED = root().parent / "shared" / "data"
 CAPITALS = [("France", "Paris"), ("Gaul", "Paris"), ("Spain", "Madrid"), ("Bolivia", "Sucre"), ("Bolivia", "La Paz")]
 TEMPLATES = ["[X]'s capital is [Y] .", "[Y] is the capital of [X].", "The capital  of [X] is [Y].", "[X] is [X] or [Y]"]
 
@@ -78,6 +81,62 @@ def test_the_digest_tells_readings_apart(tmp_path, monkeypatch):
     digest = load("relations", tmp_path).digest
     monkeypatch.setattr(Relations, "reading", "")
     assert load("relations", tmp_path).digest != digest
+
+
+@pytest.mark.parametrize(("name", "write"), [("pararel", pararel), ("relations", relation)])
+def test_empty_names_are_counted_and_do_not_move_the_others_places(tmp_path, name, write):
+    pairs = [("France", "Paris"), ("", "Rome"), ("Spain", " "), ("Gaul", "Paris"), ("Gaul", ""), ("Bolivia", "Sucre")]
+    samples = [{"subject": subject, "object": answer} for subject, answer in pairs]
+    write(tmp_path / name, **({"pairs": pairs} if name == "pararel" else {"samples": samples}))
+    dataset, of = load(name, tmp_path), "P36" if name == "pararel" else "country capital"
+    assert {record.subject: record.case_id for record in dataset.records} == {
+        "France": f"{of}-0",
+        "Gaul": f"{of}-3",
+        "Bolivia": f"{of}-5",
+    }
+    assert dataset.skipped == {"the subject or the object is empty": [f"{of}-1", f"{of}-2", f"{of}-4"]}
+
+
+def test_the_facts_of_a_relation_without_a_usable_template_are_counted(tmp_path):
+    pararel(tmp_path / "pararel", "P36")
+    pararel(tmp_path / "pararel", "P37", [*CAPITALS, ("", "x")], ["[Y] of [X]"])
+    dataset = load("pararel", tmp_path)
+    assert {record.relation_id for record in dataset.records} == {"P36"}
+    assert dataset.skipped == {
+        "the subject has several objects": ["P36-3", "P37-3"],
+        "the subject or the object is empty": ["P37-5"],
+        "no template of the relation can be used": ["P37-0", "P37-1", "P37-2"],
+    }
+
+
+def test_two_files_of_one_relation_are_refused(tmp_path):
+    for name in ("a", "b_copy"):
+        relation(tmp_path / "relations", name)
+    with pytest.raises(UserError, match=r"factual/a\.json and .*factual/b_copy\.json .*'country capital'; remove one"):
+        load("relations", tmp_path)
+
+
+def test_an_answer_that_stands_in_its_subject_is_noted(tmp_path):
+    pairs = [("Luxembourg City", "Luxembourg"), ("mexico city", "Mexico"), ("Ulm", "Ulm a")]
+    pararel(tmp_path / "pararel", pairs=pairs)
+    assert load("pararel", tmp_path).notes["the answer stands in the subject"] == ["P36-0", "P36-1"]
+
+
+UPSTREAM = {
+    "pararel": ({"the subject has several objects": 675}, 3606, "7900057d933eedc9"),
+    "relations": ({"the subject has several objects": 24}, 131, "794ff7647e79da8e"),
+}
+"""What is left out, how many facts have their answer in the subject, and a hash of case ids, subjects and answers."""
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no {SHARED}")
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_upstreams_files_give_the_records_they_always_gave(name):
+    dataset, (skipped, noted, digest) = load(name, SHARED), UPSTREAM[name]
+    listed = "\n".join(f"{one.case_id}|{one.text}|{one.target_true}|{one.target_new}" for one in dataset.records)
+    assert {reason: len(ids) for reason, ids in dataset.skipped.items()} == skipped
+    assert len(dataset.notes["the answer stands in the subject"]) == noted
+    assert hashlib.sha256(listed.encode()).hexdigest()[:16] == digest
 
 
 def test_templates_that_end_in_the_object():

@@ -71,6 +71,20 @@ def test_strict_leaves_out_what_is_said_of_subjects_that_do_not_exist(says):
     assert verdict().known == {"prompt": [0, 1, 2, 3, 4], "strict": [2, 3, 4]}
 
 
+@pytest.mark.parametrize(("subject", "answer"), [("Luxembourg City", "Luxembourg"), ("the norway rat", "Norway")])
+def test_strict_leaves_out_answers_that_stand_in_their_subject(says, subject, answer):
+    copied = fact(5, subject, answer)
+    says |= {(text, answer) for text in (copied.text, *copied.paraphrases)}
+    found = judge(None, None, [*FACTS, copied], "strict", batch_tokens=64)
+    assert found.known == {"prompt": [5], "strict": []}
+
+
+def test_strict_takes_subjects_that_stand_in_their_answer(says):
+    whole = fact(5, "Rome", "Rome and Latium")
+    says |= {(text, whole.target_true) for text in (whole.text, *whole.paraphrases)}
+    assert judge(None, None, [whole], "strict", batch_tokens=64).known["strict"] == [5]
+
+
 def test_neighbours_are_known_ones(says):
     all_prompts(says)
     says.discard(("Lutetia is the capital of", "France"))
@@ -124,8 +138,10 @@ def test_a_verdict_survives_json():
 def test_facts_survive_counterfacts_schema(tmp_path):
     record = replace(FACTS[0], target_new="Spain", generation_prompts=("Paris lies",))
     other = replace(FACTS[1], neighborhood=(Probe(prompt="x", answer="another"),))
-    (tmp_path / "known.json").write_text(json.dumps([as_counterfact(record), as_counterfact(other)]))
-    assert dsets.load(str(tmp_path / "known.json")).records == [record, replace(other, neighborhood=())]
+    prefixed = [replace(FACTS[2], answer_prefix=""), replace(FACTS[3], answer_prefix=": ")]
+    (tmp_path / "known.json").write_text(json.dumps([as_counterfact(one) for one in (record, other, *prefixed)]))
+    assert dsets.load(str(tmp_path / "known.json")).records == [record, replace(other, neighborhood=()), *prefixed]
+    assert "answer_prefix" not in as_counterfact(record)
 
 
 def test_a_model_knows_what_it_says():

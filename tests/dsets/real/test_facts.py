@@ -71,6 +71,7 @@ def test_templates():
 def test_no_text_holds_an_escape():
     assert "\\" not in FACTS.read_text(encoding="utf-8") + FILE.read_text(encoding="utf-8").replace('\\"', "")
     assert building._usable("Colombia", "Bogotá") and not building._usable("Colombia", r"Bogot\u00e1")
+    assert not building._usable("", "Bogotá") and not building._usable("Colombia", "")  # collections may have such
 
 
 def test_relations_do_not_contradict_each_other(dataset):

@@ -23,79 +23,16 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baselines.registry import method
-from experiments.requests.ledger_records import Chain, has_records, open_chain
-from util.editing.contexts import Templates
+from experiments.requests.ledger_records import Chain, open_chain
+from experiments.requests.ledger_terms import Terms, neighbors_of, request_in
 from util.editing.setting import Moments
 from util.editing.target_cache import TargetCache
 from util.errors import UserError
-from util.hparams import HParams
 from util.provenance import package_version
-from util.request import Frame, Request
-from util.tokens import tokenizer_hash
-from util.weights import WeightEdits, checksums, weights_hash
+from util.request import Request
+from util.weights import WeightEdits, weights_hash
 
 log = logging.getLogger("zerounlearn")
-
-VERSION = 2
-"""Raise when the same requests would lead to other weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What all models of a ledger are made with; its first record holds it. weights, tokenizer: fingerprints of the
-    base. statistics: what identifies the second moments (`moments_hash`), None without. protected: facts to keep, for
-    methods that read some. templates: context templates.
-    """
-
-    weights: str
-    tokenizer: str
-    alg_name: str
-    hparams: HParams
-    statistics: str | None
-    templates: Templates | None
-    protected: tuple[Request, ...] = ()
-    seed: int = 0
-
-    def body(self) -> dict[str, Any]:
-        """As a record holds it."""
-        values = vars(self) | {
-            "hparams": self.hparams.model_dump(mode="json"),
-            "protected": [asdict(fact) for fact in self.protected],
-            "version": VERSION,
-        }
-        return json.loads(json.dumps(values))
-
-
-def terms_of(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    alg_name: str,
-    hparams: HParams,
-    *,
-    moments: Moments | None = None,
-    templates: Templates | None = None,
-    protected: Sequence[Request] = (),
-    seed: int = 0,
-) -> Terms:
-    """The terms of a ledger whose base is this model, as it is now."""
-    return Terms(
-        weights=weights_hash(model),
-        tokenizer=tokenizer_hash(tokenizer),
-        alg_name=alg_name,
-        hparams=hparams,
-        statistics=moments_hash(moments) if moments is not None else None,
-        templates=templates,
-        protected=tuple(protected),
-        seed=seed,
-    )
-
-
-def moments_hash(moments: Moments) -> str:
-    """What identifies second moments: module names and their values' bits."""
-    digest = hashlib.sha256()
-    for name in sorted(moments):
-        digest.update(f"{name} {moments[name].dtype} {checksums(moments[name])}".encode())
-    return digest.hexdigest()
 
 
 @dataclass
@@ -170,6 +107,10 @@ class Ledger:
         subjects = {request.subject.casefold() for request in self.standing.values()}
         return [fact for fact in self.terms.protected if fact.subject.casefold() not in subjects]
 
+    def neighbors(self) -> list[Request]:
+        """Subjects of the terms in the prompt forms of what stands, less those that something of it is about."""
+        return neighbors_of(self.ordered(), self.terms.neighbors, self.terms.seed)
+
     def _digest(self, name: str) -> str:
         return _hash(_contents(self.standing[name]))
 
@@ -200,6 +141,7 @@ class Ledger:
                 moments=moments,
                 context_templates=self.terms.templates,
                 retain_requests=self.protected(),
+                neighbors=self.neighbors(),
                 seed=self.terms.seed,
                 batch_tokens=batch_tokens,
                 progress=progress,
@@ -229,15 +171,6 @@ class Ledger:
         )
 
 
-def protected_by(folder: Path) -> tuple[Request, ...] | None:
-    """The protected facts of the ledger in a folder; None where none was begun there. UserError as `open_ledger`."""
-    if not has_records(folder):
-        return None
-    with open_chain(folder) as chain:
-        facts = chain.records[0].body.get("protected", ())
-    return tuple(_request(fact | {"id": fact["case_id"]}) for fact in facts)
-
-
 @contextmanager
 def open_ledger(folder: Path, terms: Terms, expected_head: str | None = None) -> Iterator[Ledger]:
     """The ledger in a folder for this process alone, begun there with these terms where it is empty.
@@ -263,7 +196,7 @@ def open_ledger(folder: Path, terms: Terms, expected_head: str | None = None) ->
 def _replay(ledger: Ledger, kind: str, body: Mapping[str, Any]) -> None:
     if kind == "requests":
         for row in body["requests"]:
-            request = _request(row)
+            request = request_in(row | {"case_id": row["id"]})
             ledger.standing[str(request.case_id)] = request
             ledger.withdrawn.discard(str(request.case_id))
     elif kind == "withdrawal":
@@ -275,11 +208,6 @@ def _replay(ledger: Ledger, kind: str, body: Mapping[str, Any]) -> None:
 def _contents(request: Request) -> dict[str, Any]:
     """All of a request but its id."""
     return {key: value for key, value in asdict(request).items() if key != "case_id"}
-
-
-def _request(row: Mapping[str, Any]) -> Request:
-    values = {key: value for key, value in row.items() if key != "id"}
-    return Request(**values | {"case_id": row["id"], "frame": Frame(**values["frame"])})
 
 
 def _hash(value: object) -> str:

@@ -2,22 +2,27 @@
 
 ``ledger``: the ledger's joint solve from the base. ``repeated``: the method again and again, on the model as the step
 before left it, without a memory. ``alphaedit``: AlphaEdit in that way, with the keys of all steps before protected.
+
+All are handed alike what evaluate.py hands its methods: the draw's facts to keep, and its subjects to leave alone in
+the prompt forms of the requests of a solve. None of them is scored.
 """
 
 import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from baselines.registry import method
-from dsets import Dataset
+from dsets import Dataset, Record
 from dsets.splits import Draw
 from experiments.measuring.measure import measure
 from experiments.measuring.metrics import accuracy
 from experiments.measuring.perplexity import perplexity
-from experiments.requests.ledger import open_ledger, terms_of
+from experiments.requests.ledger import open_ledger
+from experiments.requests.ledger_terms import neighbors_of, terms_of
 from experiments.running.identity import key
 from experiments.running.measurer import Measurer
 from experiments.running.reading import read_hparams
@@ -34,6 +39,9 @@ from util.runs import stages, write_json
 from util.weights import WeightEdits
 
 Figures = dict[str, float | None]
+
+VERSION = 2
+"""Raise when the same settings would lead to other figures."""
 
 
 @dataclass
@@ -59,6 +67,17 @@ class Arrivals:
     def arrived(self, step: int) -> list[Request]:
         """All requests up to that step, counted from 1."""
         return [record.request() for record in self.facts.forget[: step * self.size]]
+
+    def protected(self) -> list[Request]:
+        """Facts to keep, for methods that read some."""
+        return [record.request() for record in self.facts.training]
+
+    @cached_property
+    def neighbors(self) -> list[Record]:
+        """Subjects to leave alone, a record each, for methods that do."""
+        named = {one.subject for one in self.facts.neighbors}
+        every = [*self.dataset.records, *self.dataset.spare]
+        return list({one.subject: one for one in every if one.subject in named}.values())
 
     def options(self, hparams: HParams) -> dict[str, Any]:
         """What every method is given."""
@@ -132,6 +151,8 @@ def jointly(arrivals: Arrivals) -> Iterator[Figures]:
         arrivals.hparams[name],
         moments=options["moments"],
         templates=options["context_templates"],
+        protected=arrivals.protected(),
+        neighbors=arrivals.neighbors,
         seed=options["seed"],
     )
     with open_ledger(arrivals.folder / "ledger", terms) as ledger:
@@ -157,7 +178,10 @@ def in_sequence(arrivals: Arrivals, arm: str, name: str, *, remembers: bool) -> 
     remembers: it is given the keys that those steps wrote. The steps before one that is not scored yet are made again.
     """
     session, hparams, whole = arrivals.session, arrivals.hparams[name], WeightEdits()
-    options = arrivals.options(hparams) | {"target_cache": TargetCache(paths.stats_dir() / "targets")}
+    options = arrivals.options(hparams) | {
+        "target_cache": TargetCache(paths.stats_dir() / "targets"),
+        "retain_requests": arrivals.protected(),
+    }
     scored = [_known(arrivals, arm, step) for step in range(1, arrivals.steps + 1)]
     if all(scored):
         yield from (figures for figures in scored if figures)
@@ -167,8 +191,9 @@ def in_sequence(arrivals: Arrivals, arm: str, name: str, *, remembers: bool) -> 
             new = arrivals.arrived(step)[(step - 1) * arrivals.size :]
             previous = whole if remembers and step > 1 else None
             start = time.perf_counter()
-            apply = method(name).apply_to_model
-            whole.extend(apply(session.model, session.tokenizer, new, hparams, previous=previous, **options))
+            near = neighbors_of(new, arrivals.neighbors, arrivals.settings.seed)
+            apply, given = method(name).apply_to_model, options | {"previous": previous, "neighbors": near}
+            whole.extend(apply(session.model, session.tokenizer, new, hparams, **given))
             seconds = time.perf_counter() - start
             yield known or _keep(arrivals, arm, step, arrivals.scored(step) | {"seconds": seconds})
     finally:
@@ -180,7 +205,7 @@ def _file(arrivals: Arrivals, arm: str, step: int) -> tuple[Path, str]:
     name = "AlphaEdit" if arm == "alphaedit" else arrivals.settings.alg_name
     settings = arrivals.settings.changed(alg_name=name)
     decided = arrivals.measurer.identity(settings, arrivals.hparams[name]).run()
-    return arrivals.folder / "steps" / f"{arm}-{step:03d}.json", key([decided, arrivals.size, arm, step])
+    return arrivals.folder / "steps" / f"{arm}-{step:03d}.json", key([VERSION, decided, arrivals.size, arm, step])
 
 
 def _known(arrivals: Arrivals, arm: str, step: int) -> Figures | None:

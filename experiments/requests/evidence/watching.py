@@ -1,12 +1,15 @@
 """Facts that are to stay: neighbours of what is forgotten, its subjects' other facts, and facts about others."""
 
 import random
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Probe, Record
+from dsets.splits import NEIGHBORS
+from experiments.measuring.knowledge import at_most_per_relation
 from experiments.measuring.metrics import all_right
 from experiments.measuring.scoring import Question, score
 from util.request import Request
@@ -49,18 +52,21 @@ def choose_watched(
     batch_tokens: int,
     progress: bool = False,
     protected: Collection[Request] | None = None,
+    left_alone: Collection[str] = (),
 ) -> Watched:
     """What the unedited model knows of what is to stay.
 
     protected: facts that the method keeps already, which are not watched then; None chooses some, beside the watched.
+    left_alone: subjects that the method is told to leave alone; nothing about them is watched, but for forgotten ones.
     neighbours: the facts' own neighbouring prompts, and facts of the data set with the same answer, about subjects that
     are not forgotten. same_subject: the data set's other facts about forgotten subjects.
     """
     subjects = {record.subject.casefold() for record in forgotten}
     done = {record.fact for record in forgotten}
     kept = {(one.text, one.target_true) for one in protected or ()}
-    facts = [one for one in facts if one.own_question[:2] not in kept]
-    near = [[one for one in some if one[:2] not in kept] for some in _probes(facts, forgotten, subjects)]
+    alone = {name.casefold() for name in left_alone} - subjects
+    facts = [one for one in facts if one.own_question[:2] not in kept and one.subject.casefold() not in alone]
+    near = [[one for one in some if one[:2] not in kept] for some in _probes(facts, forgotten, subjects | alone)]
     others = [record for record in facts if record.subject.casefold() in subjects and record.fact not in done]
     taken = {question for some in near for question in some}
     far = [one for one in facts if one.subject.casefold() not in subjects and one.own_question not in taken]
@@ -101,8 +107,18 @@ def choose_protected(
     return [one for one in drawn if all_right(scores[one.own_question].correct)][:MOST_PROTECTED]
 
 
+def choose_neighbors(facts: Sequence[Record], seed: int) -> list[Record]:
+    """Subjects, one record each, that a method may leave alone in any prompt form, whatever is forgotten: out of half
+    of those of `facts`, so that others are left to be watched, and at most `NEIGHBORS` of a relation."""
+    rng, of_subject = random.Random(f"neighbors {seed}"), defaultdict(list)
+    for one in facts:
+        of_subject[one.subject.casefold()].append(one)
+    drawn = rng.sample(list(of_subject), len(of_subject) // 2)
+    return at_most_per_relation([rng.choice(of_subject[name]) for name in drawn], NEIGHBORS)
+
+
 def _probes(facts: Sequence[Record], forgotten: Sequence[Record], subjects: set[str]) -> list[list[Question]]:
-    """Each forgotten fact's neighbours, its own first, at most three times NEIGHBOURS."""
+    """Each forgotten fact's neighbours about none of the subjects, its own first, at most three times NEIGHBOURS."""
     found = []
     for record in forgotten:
         own: list[Question] = [
@@ -118,7 +134,8 @@ def _probes(facts: Sequence[Record], forgotten: Sequence[Record], subjects: set[
 
 
 def _free(probe: Probe, subjects: set[str]) -> bool:
-    return not any(subject in probe.prompt.casefold() for subject in subjects)
+    text = probe.prompt.casefold()
+    return not any(subject in text for subject in subjects)
 
 
 def still_right(

@@ -1,6 +1,7 @@
 """``--dry_run``: what is known, and what unlearning would take and damage; nothing is edited or written."""
 
 import time
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
@@ -54,7 +55,8 @@ def _time(job: Job, moments: CorpusMoments | None, there: bool) -> list[str]:
         found.append(f"statistics: {'kept on disk' if there else f'about {_span(needed)}'}")
     hparams = job.opened.settled.hparams
     if isinstance(hparams, TargetHParams):
-        found.append(f"targets: about {_span(_target_seconds(job, hparams))}, the most if no search ends early")
+        most = ", the most if no search ends early" if hparams.target == "neutral" else ""
+        found.append(f"targets: about {_span(_target_seconds(job, hparams))}{most}")
     else:
         found.append(f"{job.opened.settings.alg_name} trains; how long is not estimated")
     return found
@@ -74,25 +76,32 @@ def _statistics_seconds(job: Job, moments: CorpusMoments) -> float:
 
 
 def _target_seconds(job: Job, hparams: TargetHParams) -> float:
-    """Of all facts and steps, from two steps of a few."""
-    opened, requests = job.opened, _requests(job)[:TRIED_FACTS]
-    short = hparams.model_copy(update={"v_num_grad_steps": TRIED_STEPS})
+    """Of all facts, from a few, in the way of hparams.target; of a search from its first steps, too."""
+    opened, requests = job.opened, _requests(job)
+    tried = requests[:TRIED_FACTS]
+    steps = {"v_num_grad_steps": TRIED_STEPS} if hparams.target == "neutral" else {}
     templates = generate(opened.model, opened.tokenizer, opened.settings.seed)
-    answers = [request.target_new for request in requests]
     start = time.perf_counter()
     find_targets(
         opened.model,
         opened.tokenizer,
-        requests,
-        answers,
+        tried,
+        [request.target_new for request in tried],
         hparams.layers[-1],
         "layer",
-        short,
+        hparams.model_copy(update=steps),
         templates,
         batch_tokens=opened.writing_tokens,
+        target=hparams.target,
+        seed=opened.settings.seed,
     )
-    once = (time.perf_counter() - start) / (len(requests) * TRIED_STEPS)
-    return once * hparams.v_num_grad_steps * len(job.places)
+    longer = hparams.v_num_grad_steps / TRIED_STEPS if steps else 1
+    return (time.perf_counter() - start) * longer * _sought(requests, hparams) / _sought(tried, hparams)
+
+
+def _sought(requests: Sequence[Request], hparams: TargetHParams) -> int:
+    """How many targets differ: strangers' states, for ignorance, are those of a prompt form."""
+    return len({one.template for one in requests}) if hparams.target == "ignorance" else len(requests)
 
 
 def _requests(job: Job) -> list[Request]:

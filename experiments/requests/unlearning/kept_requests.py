@@ -6,9 +6,10 @@ from pathlib import Path
 
 from dsets import Record
 from experiments.requests.asking.wanted import Wanted, request_of
-from experiments.requests.evidence.watching import choose_protected
-from experiments.requests.ledger import Ledger, open_ledger, protected_by, terms_of
+from experiments.requests.evidence.watching import choose_neighbors, choose_protected
+from experiments.requests.ledger import Ledger, open_ledger
 from experiments.requests.ledger_records import has_records
+from experiments.requests.ledger_terms import chosen_by, terms_of
 from experiments.requests.unlearning.opened import Opened
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
 from util.editing.contexts import generate
@@ -28,7 +29,8 @@ def ledger_of(opened: Opened) -> Iterator[Ledger | None]:
     """The ledger that the settings name, begun or gone on with, for the block alone; None where they name none.
 
     What it was begun with must be as now: the model, the method and its hparams, the statistics, the seed. The facts
-    that are protected are chosen when it is begun, whatever is requested, and stay the same.
+    that are protected, and the subjects that are left alone in the requests' prompt forms, are chosen when it is begun,
+    whatever is requested, and stay the same.
     """
     settings, hparams = opened.settings, opened.settled.hparams
     if settings.ledger is None:
@@ -36,7 +38,7 @@ def ledger_of(opened: Opened) -> Iterator[Ledger | None]:
         return
     searching = isinstance(hparams, TargetHParams)
     folder = Path(settings.ledger)
-    protected = protected_by(folder)
+    protected, neighbors = chosen_by(folder) or (_to_protect(opened), choose_neighbors(opened.facts, settings.seed))
     terms = terms_of(
         opened.model,
         opened.tokenizer,
@@ -44,7 +46,8 @@ def ledger_of(opened: Opened) -> Iterator[Ledger | None]:
         hparams,
         moments=opened.moments(),
         templates=generate(opened.model, opened.tokenizer, settings.seed) if searching else None,
-        protected=_to_protect(opened) if protected is None else protected,
+        protected=protected,
+        neighbors=neighbors,
         seed=settings.seed,
     )
     with open_ledger(folder, terms) as ledger:

@@ -1,6 +1,6 @@
 """A loaded model with what its requests come to: the facts, what it says of them now, and what is to stay."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +13,7 @@ from experiments.requests.asking.about_subject import Asker
 from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence.asked_again import Heard, Wording, chat_form, hear, wordings
 from experiments.requests.evidence.watching import Watched, choose_watched
+from experiments.requests.ledger_terms import Terms
 from experiments.requests.unlearning.model_folder import stored_dtype
 from experiments.requests.unlearning.settled_hparams import Settled, from_file, suggested, with_corpus
 from experiments.requests.unlearning.unlearn_settings import UnlearnSettings
@@ -20,7 +21,6 @@ from util import modeling, paths
 from util.editing.layers import check_layers
 from util.editing.statistics import CorpusMoments
 from util.hparams import LayerHParams, MomentHParams
-from util.request import Request
 from util.runs import Stopwatch
 from util.weights import weights_hash
 
@@ -164,8 +164,8 @@ def look_up(opened: Opened, wanted: Sequence[Wanted]) -> list[Fact]:
     ]
 
 
-def watch_over(opened: Opened, forgotten: Sequence[Fact], protected: Collection[Request] | None = None) -> Watched:
-    """Known facts that are to stay; see `choose_watched`."""
+def watch_over(opened: Opened, forgotten: Sequence[Fact], terms: Terms | None = None) -> Watched:
+    """Known facts that are to stay; see `choose_watched`. terms: of the ledger, which has chosen what methods read."""
     with opened.watch.stage("asking"):
         return choose_watched(
             opened.model,
@@ -175,5 +175,6 @@ def watch_over(opened: Opened, forgotten: Sequence[Fact], protected: Collection[
             seed=opened.settings.seed,
             batch_tokens=opened.scoring_tokens,
             progress=opened.settings.progress,
-            protected=protected,
+            protected=terms.protected if terms else None,
+            left_alone=[one.subject for one in terms.neighbors] if terms else (),
         )

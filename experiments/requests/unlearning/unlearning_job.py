@@ -12,7 +12,8 @@ from experiments.measuring.perplexity import PerplexityText, choose, read_text
 from experiments.requests.asking.wanted import Wanted
 from experiments.requests.evidence import gathering
 from experiments.requests.evidence.watching import Watched
-from experiments.requests.ledger import Ledger, moments_hash
+from experiments.requests.ledger import Ledger
+from experiments.requests.ledger_terms import moments_hash
 from experiments.requests.patches import make_patch
 from experiments.requests.unlearning.kept_requests import LEDGER, earlier, solve
 from experiments.requests.unlearning.model_folder import check_room, write_model
@@ -73,7 +74,7 @@ class Job:
 
     @property
     def neighbors(self) -> list[Request]:
-        """Subjects of the data set in the facts' prompt forms, none of which is watched."""
+        """Subjects of the data set in the facts' prompt forms, none of which is watched; a ledger has its own."""
         watched = [question[0] for questions in self.watched.questions().values() for question in questions]
         records = [fact.record for fact in self.chosen]
         return existing_subjects(records, watched, self.opened.facts, self.opened.settings.seed)
@@ -174,9 +175,7 @@ def begin(opened: Opened, wanted: Sequence[Wanted], ledger: Ledger | None = None
             f"the requests come to {len(places)} facts, at most {MOST_FACTS} are unlearned at a time; "
             "split the file, or look at them with --dry_run"
         )
-    watched = watch_over(
-        opened, [facts[place] for place in places], ledger.terms.protected if ledger is not None else None
-    )
+    watched = watch_over(opened, [facts[place] for place in places], ledger.terms if ledger is not None else None)
     data_dir, corpus = paths.data_dir(settings.data_dir), opened.settled.corpus
     text = read_text(choose(settings.ppl, settings.model_name, data_dir, corpus), data_dir, corpus)
     with opened.watch.stage("perplexity"):

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from experiments.requests import ledger as module
-from experiments.requests.ledger import open_ledger, protected_by, terms_of
+from experiments.requests.ledger import open_ledger
+from experiments.requests.ledger_terms import terms_of
 from tests.experiments.requests.small_edit import HPARAMS
 from tests.tiny import REQUESTS, TEMPLATES, moments_for, tiny_llama
 from util.editing import setting
@@ -255,11 +256,9 @@ def test_a_fact_under_two_ids_is_solved_once_and_stays_until_both_are_withdrawn(
 
 def test_a_protected_fact_steps_back_where_its_subject_is_to_be_forgotten(given, tmp_path):
     terms = replace(given[3], protected=(FACTS[1], replace(FACTS[0], prompt="{} is", subject=FACTS[0].subject.upper())))
-    assert protected_by(tmp_path) is None and not any(tmp_path.iterdir())
     with open_ledger(tmp_path, terms) as ledger:
         assert ledger.protected() == list(terms.protected)
         ledger.add(FACTS[:1])
         assert ledger.protected() == [FACTS[1]]
         ledger.withdraw(["a"])
         assert ledger.protected() == list(terms.protected)
-    assert protected_by(tmp_path) == terms.protected

@@ -106,6 +106,26 @@ def test_only_known_facts_of_others_are_watched():
     assert broken["retain"]["after"] < 100 and broken["retain"]["lost"]
 
 
+def test_subjects_that_are_left_alone_are_not_watched():
+    """A method keeps them, so that they show nothing of the others; of a forgotten one the rest is watched."""
+    model, tokenizer = tiny_llama(max_position_embeddings=256)
+    rows = known_facts(model, tokenizer, 40)
+    names = [row["subject"] for row in rows]
+    twice = next(row for row in rows if names.count(row["subject"]) > 1)
+    other = next(row for row in rows if row["subject"] != twice["subject"])
+    probe = Probe(prompt=other["prompt"].replace("{}", other["subject"]), answer=other["target_true"])
+    records = [Record(case_id=i, **row) for i, row in enumerate(rows)]
+    forgotten = Record(case_id="f", **twice, neighborhood=(probe,))
+    asked = {"seed": 0, "batch_tokens": 1000}
+    before = choose_watched(model, tokenizer, records, [forgotten], **asked)
+    assert probe.prompt in {question[0] for question in before.neighbours}
+    alone = {other["subject"], twice["subject"].upper()}
+    watched = choose_watched(model, tokenizer, records, [forgotten], left_alone=alone, **asked)
+    texts = [question[0] for questions in watched.questions().values() for question in questions]
+    assert watched.same_subject == before.same_subject != ()
+    assert watched.retain and not any(other["subject"] in text for text in texts)
+
+
 def test_neighbours_that_name_a_forgotten_subject_do_not_count():
     model, tokenizer = tiny_llama(max_position_embeddings=256)
     (row,) = known_facts(model, tokenizer, 1)

@@ -1,9 +1,16 @@
-"""The table and the picture of requests that arrive over time, from figures that are told here."""
+"""Requests that arrive over time: what the ways are handed; the table and the picture, from figures told here."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from experiments import arrivals as script
 from experiments.arrivals import table
+from experiments.requests import ledger, over_time
 from experiments.requests.over_time_plot import draw_curves
+from tests.experiments.small import fact, hparams_of
 
 BASE = {"facts": 4.0, "earlier": None, "latest": 100.0, "specificity": 100.0, "retain": 100.0, "ppl": 3.094}
 STEPS = [{**BASE, "facts": 2.0 * step, "earlier": 0.0, "latest": 50.0, "ppl": 3.1, "seconds": 1.0} for step in (1, 2)]
@@ -24,3 +31,38 @@ def test_the_picture_shows_every_arm(tmp_path):
     draw_curves(CURVES, "Tiny", tmp_path / "arrivals.svg")
     text = (tmp_path / "arrivals.svg").read_text(encoding="utf-8")
     assert "ledger (joint)" in text and "AlphaEdit, earlier keys" in text and "repeated" not in text
+
+
+def test_all_ways_are_handed_the_same_facts_and_subjects(work, tmp_path, monkeypatch):
+    """They were handed none, and evaluate.py hands some: another comparison than that of its tables."""
+    path, given = Path(hparams_of(work, "ZeroUnlearn_Local")), []
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"neighbors_per_template": 2}), encoding="utf-8")
+    method, read = over_time.method, over_time.read_hparams
+
+    def told(name):
+        """The method, noting what it is handed."""
+        package = method(name)
+
+        def apply(model, tokenizer, requests, hparams, **options):
+            edits = package.apply_to_model(model, tokenizer, requests, hparams, **options)
+            given.append((len(requests), options["retain_requests"], options["neighbors"], edits.diagnostics))
+            return edits
+
+        return SimpleNamespace(apply_to_model=apply)
+
+    for module in (ledger, over_time):
+        monkeypatch.setattr(module, "method", told)
+    monkeypatch.setattr(over_time, "read_hparams", lambda run, name: None if name == "AlphaEdit" else read(run, name))
+    flags = {"alg_name": "ZeroUnlearn_Local", "hparams_fname": path, "steps": 2, "size": 2, "watched": 3, "ppl": "none"}
+    own = ("--output", str(tmp_path), "--skip_plot", "--arms", "ledger", "repeated", "--quiet")
+    dropped = dict.fromkeys(("unlearn_num", "retain_num", "results_dir"))
+    script.main([*work.arguments(**flags | dropped), *own])
+    assert [count for count, *_ in given] == [2, 4, 2, 2]
+    kept = given[0][1]
+    assert kept and all(retain == kept for _, retain, _, _ in given)
+    names = {fact(i)["subject"] for i in range(24)}
+    for _, _, near, diagnostics in given:
+        assert {one.prompt for one in near} == {"{} was born in"} and {one.subject for one in near} <= names
+        assert diagnostics["protected"]["existing"] == 2
+    first = [[one.subject for one in near] for _, _, near, _ in given[::2]]
+    assert first[0] == first[1], "the first step is the same for both"

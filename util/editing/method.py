@@ -71,13 +71,7 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
         check_requests(requests)
         if isinstance(hparams, LayerHParams):
             check_layers(model, hparams)
-        if not isinstance(hparams, TargetHParams):
-            return edit(setting, hparams)
-        if hparams.target == "ignorance" and any(request.target_new != NEUTRAL for request in requests):
-            log.warning(
-                'hparams have target "ignorance", which leads to no answer: what was to be said instead is not read'
-            )
-        setting = setting.prepared(hparams.key_contexts)
+        setting = _prepared(setting, hparams)
         edits = edit(setting, hparams)
         if setting.prefixes:
             edits.diagnostics["key_prefixes"] = dict(setting.prefixes)
@@ -86,3 +80,12 @@ def public(edit: Callable[[Setting, Params], WeightEdits]) -> Callable[..., Weig
     apply_to_model.__module__ = edit.__module__
     apply_to_model.__doc__ = f"{apply_to_model.__doc__}\n        This method: {edit.__doc__}"
     return apply_to_model
+
+
+def _prepared(setting: Setting, hparams: HParams) -> Setting:
+    """The setting with the texts of its key contexts, for a method that asks for targets."""
+    if not isinstance(hparams, TargetHParams):
+        return setting
+    if hparams.target == "ignorance" and any(request.target_new != NEUTRAL for request in setting.requests):
+        log.warning('target is "ignorance", which leads to no answer: what was to be said instead is not read')
+    return setting.prepared(hparams.key_contexts)

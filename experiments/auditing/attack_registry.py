@@ -25,9 +25,9 @@ PROMPT = "prompt"
 class Attack:
     """run: the attack. about: what it does, for the report. quick: `--quick` runs it.
 
-    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: its
-    time in units of the plain prompt's, measured on the embedded world; what is left is estimated by it. version: to be
-    raised when the attack would give other results.
+    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: about
+    its seconds for 30 facts of the embedded world, wrong answers included; what is left is estimated by it. version: to
+    be raised when the attack would give other results.
     """
 
     run: Callable[[Audited], Outcome]
@@ -40,40 +40,40 @@ class Attack:
 
 ATTACKS = {
     PROMPT: Attack(prompt, "the prompt itself", quick=True),
-    "paraphrases": Attack(paraphrases, "other wordings of the file", quick=True, cost=5),
-    "forms": Attack(forms, "the prompt as a question or quotation", quick=True, cost=5),
-    "chat": Attack(chat, "the tokenizer's chat template", quick=True, cost=4, version=2),
+    "paraphrases": Attack(paraphrases, "other wordings of the file", quick=True, cost=3),
+    "forms": Attack(forms, "the prompt as a question or quotation", quick=True, cost=6),
+    "chat": Attack(chat, "the tokenizer's chat template", quick=True, cost=3, version=2),
     "prefix_50": Attack(irrelevant_prefix(50), "50 tokens about nothing before the prompt", quick=True, cost=3),
-    "prefix_200": Attack(irrelevant_prefix(200), "200 tokens about nothing before the prompt", cost=9),
-    "few_shot": Attack(few_shot, "examples of the relation before the prompt", quick=True, cost=4),
+    "prefix_200": Attack(irrelevant_prefix(200), "200 tokens about nothing before the prompt", cost=11),
+    "few_shot": Attack(few_shot, "examples of the relation before the prompt", quick=True, cost=2.5),
     "reverse": Attack(reverse, "whose is the answer, of several subjects", quick=True, cost=1.5),
-    "multiple_choice": Attack(multiple_choice, "options before the prompt", quick=True, cost=4.5),
-    "free_text": Attack(free_text, "anywhere in what it writes by itself", quick=True, cost=1.7, version=2),
-    "sampled": Attack(sampled, "in any of 20 texts at temperature 1", cost=60, version=2),
-    "rank": Attack(rank, "likelier than the relation's other objects", quick=True, cost=4.5),
-    "avoided": Attack(avoided, "less likely than the relation's other objects", quick=True, counted=False, cost=4.5),
-    "lens": Attack(lens, "logit lens at every layer and position", quick=True, cost=4, version=2),
-    "probe": Attack(linear_probe, "logistic regression on the states", quick=True, cost=2.5, version=2),
-    "depth": Attack(depth, "its states in the run of the model before", quick=True, cost=4.5, version=2),
+    "multiple_choice": Attack(multiple_choice, "options before the prompt", quick=True, cost=3.5),
+    "free_text": Attack(free_text, "anywhere in what it writes by itself", quick=True, cost=1.5, version=2),
+    "sampled": Attack(sampled, "in any of 20 texts at temperature 1", cost=42, version=2),
+    "rank": Attack(rank, "likelier than the relation's other objects", quick=True, cost=2.5),
+    "avoided": Attack(avoided, "less likely than the relation's other objects", quick=True, counted=False, cost=2.5),
+    "lens": Attack(lens, "logit lens at every layer and position", quick=True, cost=2.5, version=2),
+    "probe": Attack(linear_probe, "logistic regression on the states", quick=True, cost=3, version=2),
+    "depth": Attack(depth, "its states in the run of the model before", quick=True, cost=6.5, version=2),
     "int8": Attack(rounding_to(to_integers(8), None), "weights rounded to int8, by row"),
     "int4_g32": Attack(rounding_to(to_integers(4), 32), "weights rounded to int4, groups of 32", quick=True),
     "int4_g128": Attack(rounding_to(to_integers(4), 128), "weights rounded to int4, groups of 128"),
-    "nf4": Attack(rounding_to(to_normal_floats, 64), "weights rounded to NF4, groups of 64", cost=1.3),
-    "relearn_half": Attack(on_other_half, "taught the other half of the facts", cost=57, version=2),
-    "relearn_subjects": Attack(on_same_subjects, "taught other facts about the same subjects", cost=46, version=2),
-    "relearn_unrelated": Attack(on_unrelated_text, "taught a text about nothing", cost=30, version=2),
+    "nf4": Attack(rounding_to(to_normal_floats, 64), "weights rounded to NF4, groups of 64", cost=1.2),
+    "relearn_half": Attack(on_other_half, "taught the other half of the facts", cost=62, version=2),
+    "relearn_subjects": Attack(on_same_subjects, "taught other facts about the same subjects", cost=50, version=2),
+    "relearn_unrelated": Attack(on_unrelated_text, "taught a text about nothing", cost=38, version=2),
     "drop_top": Attack(
         drop_from_weights(top=True), "edited weights less their largest directions", quick=True, cost=4.5
     ),
-    "drop_bottom": Attack(drop_from_weights(top=False), "edited weights less their smallest directions", cost=4.5),
-    "drop_update": Attack(drop_from_update, "the update less its largest directions", counted=False, cost=4.5),
+    "drop_bottom": Attack(drop_from_weights(top=False), "edited weights less their smallest directions", cost=4.2),
+    "drop_update": Attack(drop_from_update, "the update less its largest directions", counted=False, cost=4.2),
     "mask": Attack(
-        mask, "edited weights behind a mask that the other half of the facts has taught", cost=17, version=2
+        mask, "edited weights behind a mask that the other half of the facts has taught", cost=21, version=2
     ),
-    "member_loss": Attack(membership(by_loss), "familiar by its loss", counted=False, cost=2.7),
-    "member_zlib": Attack(membership(by_zlib), "familiar by loss and zlib", counted=False, cost=2.7),
-    "member_min_k": Attack(membership(by_min_k), "familiar by min-k", counted=False, cost=2.7),
-    "member_min_k_plus": Attack(membership(by_min_k_plus), "familiar by min-k++", counted=False, cost=2.7),
+    "member_loss": Attack(membership(by_loss), "familiar by its loss", counted=False, cost=2.4),
+    "member_zlib": Attack(membership(by_zlib), "familiar by loss and zlib", counted=False, cost=2.4),
+    "member_min_k": Attack(membership(by_min_k), "familiar by min-k", counted=False, cost=2.4),
+    "member_min_k_plus": Attack(membership(by_min_k_plus), "familiar by min-k++", counted=False, cost=2.4),
 }
 
 

@@ -25,8 +25,8 @@ PROMPT = "prompt"
 class Attack:
     """run: the attack. about: what it does, for the report. quick: `--quick` runs it.
 
-    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: about
-    its seconds for 30 facts of the embedded world, wrong answers included; what is left is estimated by it. version: to
+    counted: what it gets is evidence against the model after, and counts for the worst case and the verdict. cost: some
+    seconds for 30 facts of the embedded world, wrong answers included; what is left is estimated by it. version: to
     be raised when the attack would give other results.
     """
 

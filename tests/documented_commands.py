@@ -31,7 +31,7 @@ SMALLER: dict[str, dict[str, str | None]] = {
 FETCHED = "SmolLM2-135M-Instruct"
 """Documented as fetched by name: a random model stands in its place, so that nothing is."""
 
-KNOWING = ("audit", "causal_trace", "known_facts", "patch", "unlearn")
+KNOWING = ("audit", "causal_trace", "known_facts", "patch", "tune", "unlearn")
 """Scripts that ask for facts which a model knows: they get the embedded model, the others a random one of four layers
 in its place.
 """

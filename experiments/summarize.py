@@ -29,14 +29,12 @@ from experiments.reporting.summaries import newest, run_files
 from experiments.reporting.table import blocks, markdown
 from util import paths
 from util.errors import UserError
-from util.runs import Parser, check_file, cli
+from util.runs import Parser, cli
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table, draw the picture."""
     flags = parse(argv)
-    if flags.plot:
-        check_file(Path(flags.plot), "--plot")
     picture = trade_off_plot.checked(Path(flags.plot)) if flags.plot else None
     folder = paths.results_dir(flags.results_dir)
     unknown = [name for name in flags.methods if name not in METHODS]

@@ -41,12 +41,12 @@ def collect(relations: Iterable[Relation]) -> Collected:
             both = f"{sources[relation.name]} and {relation.source}"
             raise UserError(f"{both} are both of the relation {relation.name!r}; remove one, or rename it inside")
         sources[relation.name] = relation.source
-        _add(relation, collected)
+        _take_in(relation, collected)
     random.Random(ORDER_SEED).shuffle(collected.records)
     return collected
 
 
-def _add(relation: Relation, collected: Collected) -> None:
+def _take_in(relation: Relation, collected: Collected) -> None:
     """The relation's records, and what is left out of it."""
 
     def skip(reason: str, places: Iterable[int]) -> None:

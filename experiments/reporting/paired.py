@@ -118,13 +118,13 @@ def difference(ours: Facts, theirs: Facts) -> Difference | None:
     groups, rng = [np.array(values) for values in by_seed.values()], np.random.default_rng(0)
     sizes = np.array([len(one) for one in groups])
     drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
-    means = sum(_sums(groups, place, rng) for place in drawn.T) / sizes[drawn].sum(1)
+    means = sum(_resampled_sums(groups, place, rng) for place in drawn.T) / sizes[drawn].sum(1)
     whole = np.concatenate(groups)
     low, high = np.quantile(means, [0.025, 0.975]) if len(whole) > 1 else (-math.inf, math.inf)
     return Difference(float(whole.mean()), float(low), float(high), len(whole), len(groups))
 
 
-def _sums(groups: Sequence[np.ndarray], place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled_sums(groups: Sequence[np.ndarray], place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """By resample, the sum over as many facts as the seed has that was drawn for it (`place`, an index of `groups`)."""
     sums = np.empty(len(place))
     for number, one in enumerate(groups):

@@ -9,7 +9,7 @@ from experiments.measuring.metrics import mean_and_deviation
 from experiments.reporting.table import rows_of
 from util.errors import UserError
 from util.files import atomically
-from util.runs import check_matplotlib
+from util.runs import check_file, check_matplotlib
 
 KEPT = {"specificity": "Spe, %", "retain": "Retain, %"}
 """What is kept, by its name in a summary → axis."""
@@ -59,9 +59,11 @@ def _beats(one: Point, other: Point) -> bool:
 
 
 def checked(path: Path) -> Path:
-    """The picture's path. UserError for a name that says no format, and where matplotlib lacks."""
+    """The picture's path. UserError for a name that says no format, a place to which no file can be written, and where
+    matplotlib lacks."""
     if path.suffix not in FORMATS:
         raise UserError(f"--plot {path}: give a name that ends in {' or '.join(FORMATS)}")
+    check_file(path, "--plot")
     check_matplotlib("the picture", "leave --plot out")
     return path
 

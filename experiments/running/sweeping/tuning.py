@@ -42,7 +42,7 @@ AXES: dict[str, dict[str, tuple]] = {
 }
 """Method → hparam → values. The first is where the search starts; each further one is a trial of its own."""
 
-FORGOTTEN, KEPT = ("efficacy", "generalization"), ("specificity", "retain")
+FORGETTING, KEEPING = ("efficacy", "generalization"), ("specificity", "retain")
 """What the objective looks at: Eff and Gen, Spe and Retain."""
 
 Values = dict[str, object]
@@ -99,9 +99,9 @@ def climb(start: HParams, along: dict[str, Sequence], measure: Callable[[HParams
 
 def _check_base(base: dict) -> None:
     """UserError where every trial would score 0, because Base has nothing to lose or nothing to keep."""
-    if not any(base.get(name) for name in FORGOTTEN):
+    if not any(base.get(name) for name in FORGETTING):
         raise UserError("Base answers none of these facts; give --known prompt or other facts")
-    if not any(base.get(name) for name in KEPT):
+    if not any(base.get(name) for name in KEEPING):
         raise UserError("nothing that is to be kept is measured; give --retain_num or facts with neighbours")
 
 
@@ -117,8 +117,8 @@ def score(base: dict, unlearned: dict) -> float:
     of Base's (at most all), times Base's PPL over the run's where that is worse. What was not measured does not count.
     A model that broke (a value that is no number) scores 0.
     """
-    left = [share for name in FORGOTTEN if (share := _share(base, unlearned, name)) is not None]
-    kept = [share for name in KEPT if (share := _share(base, unlearned, name)) is not None]
+    left = [share for name in FORGETTING if (share := _share(base, unlearned, name)) is not None]
+    kept = [share for name in KEEPING if (share := _share(base, unlearned, name)) is not None]
     if not left or not kept or any(share != share for share in left + kept):
         return 0.0
     forgotten, keeping = 1 - sum(left) / len(left), sum(kept) / len(kept)

@@ -52,7 +52,7 @@ def targets(name: str, _hparams: HParams) -> list[Variant]:
     return [Variant(f"{name} to {target}", name, flags={"neutral_target": target}) for target in TARGETS]
 
 
-IGNORANCE = {"target_scale": 1.3, "invented_subjects": 8}
+CHOSEN_IGNORANCE = {"target_scale": 1.3, "invented_subjects": 8}
 """What ignorance takes where a method's hparams search: docs/local.md, "Chosen by what the weights give away"."""
 
 
@@ -60,7 +60,7 @@ def searches(name: str, hparams: HParams) -> list[Variant]:
     """The method with targets that are searched for, and with each kind that is not."""
     if not isinstance(hparams, TargetHParams):
         raise UserError(f"--preset searches: {name} has no targets to search for")
-    more = {} if hparams.target == "ignorance" else {"ignorance": IGNORANCE}
+    more = {} if hparams.target == "ignorance" else {"ignorance": CHOSEN_IGNORANCE}
     return [Variant(f"{name}, {kind}", name, {"target": kind} | more.get(kind, {})) for kind in get_args(Target)]
 
 

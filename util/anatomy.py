@@ -18,7 +18,8 @@ from util.hooks import by_row, capture, frozen, patch
 from util.tokens import pad
 
 ALIGNED = 0.5
-"""Cosine above which a gradient is that of what is added: 1 but for a norm behind, about 0 for what is not."""
+"""Share of signs, right less wrong, above which a gradient is that of what is added: 1 but for a norm behind, about 0 for
+what is not. Signs, because a trained norm weighs channels so unevenly (Gemma 3) that a cosine tells little."""
 
 
 def down_projections(model: PreTrainedModel, layers: Sequence[nn.Module]) -> list[str | None]:
@@ -67,7 +68,7 @@ def _outputs(part: nn.Module) -> int | None:
 def _aligned(
     model: PreTrainedModel, layers: Sequence[nn.Module], among: Sequence[nn.Module], blocked: set[nn.Module]
 ) -> set[nn.Module]:
-    """Those whose output z has d⟨r, layer's output⟩ / dz near the direction of r, once the blocked ones add constants.
+    """Those whose output z has d⟨r, layer's output⟩ / dz of the signs of r, once the blocked ones add constants.
 
     All layers at once: each is given its input as a constant.
     """
@@ -97,7 +98,7 @@ def _aligned(
     return {
         part
         for part, gradient in pulled.items()
-        if torch.cosine_similarity(gradient.float().flatten().cpu(), r_TO.flatten(), dim=0) > ALIGNED
+        if (gradient.float().cpu().flatten().sign() * r_TO.flatten().sign()).mean() > ALIGNED
     }
 
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.families import build
 from tests.tiny import TINY
 from util.anatomy import down_projections
 from util.modeling import decoder_layers
@@ -42,6 +43,19 @@ def test_a_mixer_is_no_mlp():
     model, _ = TINY["llama"]()
     model.model.layers[2].mlp = Mixer()
     assert down_projections(model, model.model.layers) == ["mlp.down_proj", "mlp.down_proj", None, "mlp.down_proj"]
+
+
+@pytest.mark.parametrize("normed", ["llama", "gpt2", "gemma2", "gemma3", "gemma4", "olmo2", "glm4"])
+def test_behind_a_norm_that_weighs_channels_unevenly(normed):
+    """As trained norms do: in Gemma 3 a few channels have most of the weight."""
+    model, named = build(normed)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name and parameter.ndim == 1 and name.endswith("weight"):
+                parameter.copy_(torch.randn_like(parameter).exp())
+    name = named["rewrite_module_tmp"].rpartition("{}.")[2]
+    assert down_projections(model, decoder_layers(model)) == [name] * 4
 
 
 def test_it_leaves_the_model_as_it_was(family):

@@ -42,16 +42,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = dsets.load(named, settings.data_dir, world=settings.world)
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     names = modeling.module_names(model)
-    drawn, options = suggesting.drawn(dataset.records, settings.seed), {"progress": settings.progress}
-    knower = known_by(model, tokenizer, settings)
-    facts, tried = knower.to_trace(dataset, drawn, suggesting.TRACED, settings.data_dir, **options)
-    layers, reason = suggesting.traced_layers(
-        model,
-        tokenizer,
-        drawn,
-        facts,
-        tried,
+    layers, reason = suggesting.layers_of(
+        known_by(model, tokenizer, settings),
+        dataset,
         seed=settings.seed,
+        data_dir=settings.data_dir,
         batch_tokens=settings.batch_tokens,
         progress=settings.progress,
     )

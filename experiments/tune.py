@@ -2,11 +2,12 @@
 
     python experiments/tune.py --alg_name MEMIT,AlphaEdit --model_name SmolLM2-135M-Instruct --known strict
 
-It starts from hparams/<METHOD>/<model>.json (or --hparams_fname) and changes one setting at a time: layers, then the
-strengths that the method has. What is best by one objective, the harmonic mean of what was forgotten (Eff, Gen) and
-what was kept (Spe, Retain, PPL), is written to <results_dir>/tuned/<METHOD>/<model>.json, its log beside it. A trial is
-a run like any other, but lies in <results_dir>/tuned/runs/, where no table takes it for the method's result: a finished
-one is not done again, so an interrupted search goes on where it stopped.
+It starts from hparams/<METHOD>/<model>.json (or --hparams_fname) and changes one setting at a time: layers (those that
+a causal trace of the model names, and another depth), then the strengths that the method has. What is best by one
+objective, the harmonic mean of what was forgotten (Eff, Gen) and what was kept (Spe, Retain, PPL), is written to
+<results_dir>/tuned/<METHOD>/<model>.json, its log beside it. A trial is a run like any other, but lies in
+<results_dir>/tuned/runs/, where no table takes it for the method's result: a finished one is not done again, so an
+interrupted search goes on where it stopped.
 
 The facts are the tuning part of the data set (--part tuning), a quarter of its subjects; tables that are to be honest
 about it draw from the others (--part table).
@@ -49,14 +50,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = paths.results_dir(settings.results_dir) / "tuned"
     told = settings.changed(data_dir=None, results_dir=None, model_path_dir=None).arguments()  # folders are one's own
     trial_settings = settings.changed(results_dir=str(folder / "runs"))
+    layers, reason = _traced(session, settings)
+    traced = f"layers {', '.join(map(str, layers))} ({reason})"
     for name, start in starts.items():
-        along = tuning.axes(name, start, layer_count(session.model))
+        along = tuning.axes(name, start, layers, layer_count(session.model))
         trials = tuning.climb(start, along, partial(_measured, measurer, trial_settings, name))
         best = max(trials, key=lambda trial: trial.score)
         target = folder / name / paths.hparams_name(settings.model_name)
         write_json(target, best.hparams.model_dump())
-        write_text(target.with_suffix(".md"), table(name, told, trials, best))
+        write_text(target.with_suffix(".md"), table(name, told, traced, trials, best))
         print(f"{target}: score {best.score:.1f} of {len(trials)} trials (the start's: {trials[0].score:.1f})")
+
+
+def _traced(session, settings: TuneSettings) -> tuple[list[int], str]:
+    """The layers that a causal trace on facts of the part names, and why; where it cannot be made, the usual ones."""
+    from experiments.tracing.suggesting import layers_of, usual_layers
+
+    try:
+        return layers_of(
+            session.knower,
+            session.dataset(settings.ds_name),
+            seed=settings.seed,
+            data_dir=settings.data_dir,
+            batch_tokens=settings.batch_tokens,
+            progress=settings.progress,
+        )
+    except UserError as error:  # of a model that hparams written by hand fit
+        return usual_layers(session.model, f"no causal trace: {error}")
 
 
 def _measured(measurer, settings: TuneSettings, name: str, hparams: HParams) -> dict:

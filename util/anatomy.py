@@ -18,8 +18,8 @@ from util.hooks import by_row, capture, frozen, patch
 from util.tokens import pad
 
 ALIGNED = 0.5
-"""Share of signs, right less wrong, above which a gradient is that of what is added: 1 but for a norm behind, about 0 for
-what is not. Signs, because a trained norm weighs channels so unevenly (Gemma 3) that a cosine tells little."""
+"""Share of signs, right less wrong, above which a gradient is that of what is added: 1 but for a norm behind, about 0
+for what is not. Signs, because a trained norm weighs channels so unevenly (Gemma 3) that a cosine tells little."""
 
 
 def down_projections(model: PreTrainedModel, layers: Sequence[nn.Module]) -> list[str | None]:

@@ -61,16 +61,20 @@ class Session:
     def scoring_tokens(self) -> int:
         return self.settings.batch_tokens or modeling.default_reading_tokens(self.model)
 
+    @property
+    def knower(self) -> Knower:
+        told = not self.settings.quiet and not self.settings.progress
+        prints = self.model_hash, self.tokenizer_hash
+        return Knower(self.model, self.tokenizer, *prints, self.scoring_tokens, self.frame, told)
+
     def dataset(self, ds_name: str) -> dsets.Dataset:
         """The data set of that name or path, less what ``--known``, ``--max_per_relation`` and ``--part`` leave out."""
         return self.datasets.get(ds_name, lambda: self._dataset(ds_name)).value
 
     def _dataset(self, ds_name: str) -> dsets.Dataset:
         dataset = self.read.get(ds_name) or _framed(read_dataset(self.settings, ds_name), self.frame)
-        settings, told = self.settings, not self.settings.quiet and not self.settings.progress
-        prints = self.model_hash, self.tokenizer_hash
-        knower = Knower(self.model, self.tokenizer, *prints, self.scoring_tokens, self.frame, told)
-        chosen = knower.chosen(
+        settings = self.settings
+        chosen = self.knower.chosen(
             dataset, settings.known, settings.max_per_relation, settings.data_dir, progress=settings.progress
         )
         spare = part_of(chosen.spare, settings.part)

@@ -1,6 +1,7 @@
 """tune.py from the command line to the files, on a tiny random model."""
 
 import json
+import re
 
 import pytest
 
@@ -8,9 +9,11 @@ from baselines.registry import method
 from experiments import summarize, tune
 from experiments.running import run as running
 from experiments.running.sweeping.tuning import TRIALS
+from experiments.tracing import suggesting
 from tests.experiments.known import known_facts
 from tests.experiments.small import hparams_of
 from tests.tiny import tiny_llama
+from util import modeling
 from util.errors import UserError
 
 
@@ -36,6 +39,7 @@ def test_hparams_that_load_and_a_log_of_every_trial_which_is_not_done_twice(work
         trials == TRIALS and len([line for line in log.splitlines() if line.startswith("| ")]) == trials + 3
     )  # heading, rule, Base
     assert "(the start)" in log and "wiki_KKT_lam = 500" in log and "experiments/tune.py" in log
+    assert re.search(r"Causal trace: layers \d+(, \d+)* \(causal trace of 12 known facts", log)
     best = [line for line in log.splitlines() if "**" in line]
     assert len(best) == 1
     monkeypatch.setattr(running, "_forget", lambda *_: pytest.fail("a finished trial was done again"))
@@ -50,6 +54,18 @@ def test_base_is_kept_for_all_trials(work, known):
     own = {"alg_name": "FT", "hparams_fname": hparams_of(work, "FT"), "ppl": "none"}
     tune.main([*command(work, ds_name=known, **own), "--use_cache"])
     assert len(list((work.results / "tuned" / "runs" / ".base").iterdir())) == 1 and not (work.results / "FT").exists()
+
+
+def test_where_no_trace_can_be_made_the_usual_layers_are_tried_and_it_is_told(work, known, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise UserError("no down-projection can be told")
+
+    monkeypatch.setattr(suggesting, "trace", refuse)
+    tune.main(command(work, ds_name=known, unlearn_num=1, ppl="none"))
+    log = (work.results / "tuned" / "ZeroUnlearn" / "Tiny.md").read_text(encoding="utf-8")
+    usual = modeling.usual_target_layer(tiny_llama()[0])
+    assert f"Causal trace: layers {usual} (the usual share of the depth, no trace)" in log
+    assert "no causal trace: no down-projection can be told; the layers are the usual" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ TRIALS = 8
 """Trials of every method: the start, two other choices of layers, and five along the method's own axes."""
 
 SHARES = (0.1, 0.3, 0.5)
-"""Depths, as shares of the number of layers, of which the first two that the start does not edit alone are tried."""
+"""Depths, as shares of the number of layers: the first is tried that neither the start nor the trace names, the first
+two where the trace names the start's layers."""
 
 SEARCH = {"v_lr": (0.5, 0.2)}
 
@@ -60,15 +61,17 @@ class Trial:
     refused: str = ""
 
 
-def axes(alg_name: str, start: HParams, depth: int) -> dict[str, Sequence]:
-    """The axes of a method: layers first, then its own; `depth` is the model's number of layers.
+def axes(alg_name: str, start: HParams, traced: Sequence[int], depth: int) -> dict[str, Sequence]:
+    """The axes of a method: layers first, then its own.
 
-    A method that edits one layer, several or all starts from that many; the two other choices are single layers.
+    traced: the layers that a causal trace of the model names, the first of the two choices beside the start's; a method
+    that starts from one layer takes the last of them. depth: the model's number of layers.
     """
     layers: dict[str, Sequence] = {}
     if isinstance(start, LayerHParams):
-        single = [[round(share * (depth - 1))] for share in SHARES]
-        layers = {"layers": [start.layers, *[one for one in single if one != start.layers][:2]]}
+        named = list(traced) if len(start.layers) > 1 else list(traced)[-1:]
+        choices = [start.layers, named, *([round(share * (depth - 1))] for share in SHARES)]
+        layers = {"layers": [one for i, one in enumerate(choices) if one not in choices[:i]][:3]}
     return layers | AXES[alg_name]
 
 

@@ -7,10 +7,10 @@ from experiments.reporting.table import COLUMNS, aligned
 from experiments.running.sweeping.tuning import Trial
 
 
-def table(alg_name: str, arguments: Sequence[str], trials: Sequence[Trial], best: Trial) -> str:
+def table(alg_name: str, arguments: Sequence[str], traced: str, trials: Sequence[Trial], best: Trial) -> str:
     """The command, Base's scores and a row per trial in the order they were made; the best one's score in bold.
 
-    Why a trial was refused stands below the table.
+    traced: the layers that a causal trace names, in words. Why a trial was refused stands below the table.
     """
     base = trials[0].summary["base"]
     shown = [key for key in COLUMNS if base.get(key) is not None]
@@ -33,6 +33,7 @@ def table(alg_name: str, arguments: Sequence[str], trials: Sequence[Trial], best
         "(`experiments.running.sweeping.tuning.score`).\n\n"
         f"{aligned([heading, *rows])}\n\n"
         f"{''.join(refused)}"
+        f"Causal trace: {traced}.\n\n"
         f"Start: `{json.dumps(trials[0].hparams.model_dump())}`\n"
     )
 

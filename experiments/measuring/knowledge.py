@@ -64,16 +64,19 @@ def judge(
 ) -> Verdict:
     """The facts of every level up to `level` ("prompt" or "strict").
 
-    Only what is right at one level is asked about for the next, so that most facts cost one prompt. A fact without
-    paraphrases passes that part of ``strict``.
+    Only what is right at one level is asked about for the next, and nothing twice (a neighbour may be a fact itself),
+    so that most facts cost one prompt. A fact without paraphrases passes that part of ``strict``.
     """
+    told: dict[Question, bool] = {}
 
     def right(asked: Iterable[Asked], desc: str) -> set[Said]:
         questions: dict[Question, Said] = {
             record.question(prompt, answer): (prompt, answer) for record, prompt, answer in asked
         }
-        scores = score(model, tokenizer, questions, batch_tokens=batch_tokens, progress=progress, desc=desc)
-        return {questions[question] for question, one in scores.items() if all_right(one.correct)}
+        new = [question for question in questions if question not in told]
+        scores = score(model, tokenizer, new, batch_tokens=batch_tokens, progress=progress, desc=desc)
+        told.update((question, all_right(one.correct)) for question, one in scores.items())
+        return {said for question, said in questions.items() if told[question]}
 
     said = right(((record, *_said(record)) for record in records), "facts the model knows")
     best = [record for record in records if _said(record) in said]

@@ -98,6 +98,20 @@ def test_neighbours_are_known_ones(says):
     assert [one.prompt for one in records[1].neighborhood] == ["Paris is the capital of"]
 
 
+def test_nothing_is_asked_twice(says, monkeypatch):
+    all_prompts(says)
+    fake, asked = knowledge.score, []
+
+    def score(model, tokenizer, questions, **options):
+        asked.extend(questions)
+        return fake(model, tokenizer, questions, **options)
+
+    monkeypatch.setattr(knowledge, "score", score)
+    found = verdict("strict")
+    assert ("Paris is the capital of", "France") in found.neighbours  # asked as a fact of its own
+    assert len(asked) == len(set(asked))
+
+
 def test_a_neighbour_that_is_a_fact_itself_must_be_of_the_level(says):
     all_prompts(says)
     says |= {(text, "France") for text in FACTS[1].paraphrases}

@@ -62,7 +62,7 @@ def cli(main: Callable[[list[str] | None], object]) -> None:
     # later it takes its level from the environment.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    stages.setLevel(logging.INFO)
+    stages.setLevel(logging.WARNING if "--quiet" in sys.argv else logging.INFO)
     if "--verbose" in sys.argv:
         for name in OURS:
             logging.getLogger(name).setLevel(logging.INFO)

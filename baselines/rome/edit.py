@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import torch
-from tqdm import tqdm
 
 from baselines.rome.hparams import HParams
 from baselines.rome.solve import solve
@@ -11,6 +10,7 @@ from util.editing.contexts import flatten
 from util.editing.keys import ModuleSite
 from util.editing.layers import check_moments
 from util.editing.setting import Setting
+from util.progress import progress_bar
 from util.weights import WeightEdits, read_weight
 
 
@@ -27,7 +27,7 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     W_OI = read_weight(model, name).double()
     edits.diagnostics |= {"target_loss": [], "target_steps": []}
     with edits.undone_on_failure(model):
-        for request in tqdm(setting.requests, desc="facts", disable=not setting.progress, leave=False):
+        for request in progress_bar(setting.requests, desc="facts", progress=setting.progress, leave=False):
             W_OI = W_OI + _change(replace(alone, requests=[request]), hparams, name, factor_II, edits)
             edits.write(model, name, W_OI)
     return edits

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from tqdm import tqdm
 
 from dsets.record import Record
 from dsets.splits import draw
@@ -20,6 +19,7 @@ from util.editing.setting import Setting
 from util.errors import UserError
 from util.invented import about_nobody
 from util.modeling import layer_count
+from util.progress import progress_bar
 from util.request import Request
 from util.weights import WeightEdits, read_weight
 from zerounlearn import HParams
@@ -77,7 +77,7 @@ def measure_layers(
     sizes = [len(drawn.forget), len(drawn.others), len(drawn.invented)]
     right = {"right": _right(setting, drawn.others)} if answers else {}
     found: Layers = {}
-    for layer, name in tqdm(names.items(), desc="layers", disable=not setting.progress, leave=False):
+    for layer, name in progress_bar(names.items(), desc="layers", progress=setting.progress, leave=False):
         W_OI = read_weight(setting.model, name).double()
         forgotten, others, invented = keys[name].double().split(sizes, dim=1)
         U_ON = W_OI @ forgotten

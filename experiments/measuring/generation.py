@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from tqdm import tqdm
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -20,6 +19,7 @@ from transformers import (
 from util.batching import in_batches
 from util.hooks import frozen, generating_by
 from util.modeling import check_fits
+from util.progress import progress_bar
 from util.tokens import encode, pad
 from util.writing import given_and_asked
 
@@ -62,7 +62,7 @@ def generate_texts(
         return _continue(model, tokenizer, [rows[i] for i in group], [limits[i] for i in group], draw)
 
     said: dict[str, str] = {}
-    with tqdm(total=len(texts), desc="generating", unit="text", disable=not progress, leave=False) as bar:
+    with progress_bar(total=len(texts), desc="generating", unit="text", progress=progress, leave=False) as bar:
         lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
         for group, answers in in_batches(lengths, batch_tokens, answer):
             said |= {texts[i]: _after(texts[i], given[i], answer) for i, answer in zip(group, answers, strict=True)}

@@ -75,7 +75,7 @@ def judge(
         }
         new = [question for question in questions if question not in told]
         scores = score(model, tokenizer, new, batch_tokens=batch_tokens, progress=progress, desc=desc)
-        told.update((question, all_right(one.correct)) for question, one in scores.items())
+        told.update((question, bool(all_right(one.correct))) for question, one in scores.items())
         return {said for question, said in questions.items() if told[question]}
 
     said = right(((record, *_said(record)) for record in records), "facts the model knows")

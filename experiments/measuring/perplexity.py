@@ -9,7 +9,6 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import world
@@ -22,6 +21,7 @@ from util.forward import final_hidden
 from util.hooks import frozen
 from util.likelihood import read_tokens
 from util.modeling import max_length
+from util.progress import progress_bar
 from util.tokens import adds_bos, encode, pad
 
 WIKITEXT2 = "wikitext2_test.txt"
@@ -173,7 +173,7 @@ def _mean_over(model, rows: Sequence[tuple[list[int], int]], batch_tokens: int, 
         return _nll(model, [rows[i][0] for i in group], [rows[i][1] for i in group])
 
     total, count = 0.0, 0
-    with tqdm(total=len(rows), desc="perplexity", disable=not progress, leave=False) as bar:
+    with progress_bar(total=len(rows), desc="perplexity", progress=progress, leave=False) as bar:
         for group, nll in in_batches([len(ids) for ids, _ in rows], batch_tokens, read):
             total, count = total + sum(nll), count + len(nll)
             bar.update(len(group))

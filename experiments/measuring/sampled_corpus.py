@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets.corpus import Corpus
 from experiments.measuring.generation import TopK, generate_texts
 from util.errors import UserError
 from util.modeling import default_batch_tokens, max_length
+from util.progress import progress_bar
 
 NAME = "sampled"
 """As mom2_dataset names it."""
@@ -83,7 +83,7 @@ class SampledDocuments(Sequence[str]):
         texts: list[str] = []
         tokens = min(NEW_TOKENS, max_length(self.model, 2 * NEW_TOKENS) // 2)
         starts = range(0, self.size, len(OPENERS))
-        for start in tqdm(starts, desc="documents of the model's own", disable=not self.progress):
+        for start in progress_bar(starts, desc="documents of the model's own", progress=self.progress):
             openers = OPENERS[: self.size - start]
             said = generate_texts(
                 self.model,

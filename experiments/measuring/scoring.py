@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
@@ -21,6 +20,7 @@ from util.forward import final_hidden
 from util.hooks import frozen
 from util.likelihood import Answered, Ids, answered, read_tokens
 from util.modeling import check_fits
+from util.progress import progress_bar
 from util.tokens import pad
 
 Question = tuple[str, str] | tuple[str, str, str | None]
@@ -91,7 +91,11 @@ def score_pairs(
         return _read(model, hidden, [hosted[text] for text in texts])
 
     scores: dict[Answered, Score] = {}
-    with torch.no_grad(), frozen(model), tqdm(total=len(items), desc=desc, disable=not progress, leave=False) as bar:
+    with (
+        torch.no_grad(),
+        frozen(model),
+        progress_bar(total=len(items), desc=desc, progress=progress, leave=False) as bar,
+    ):
         for _, found in in_batches([len(row) for row in rows], batch_tokens, read):
             scores.update(found)
             bar.update(len(found))

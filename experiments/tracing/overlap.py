@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
@@ -18,6 +17,7 @@ from util.invented import invented_names
 from util.linalg import spd_factor
 from util.modeling import layer_count, module
 from util.moments import SecondMoment
+from util.progress import progress_bar
 from util.request import Request
 from util.tokens import Batch, encode, locate_subject, pad
 from util.weights import read_weight
@@ -69,7 +69,7 @@ def layer_overlaps(
     modules = [module_tmp.format(layer) for layer in range(layer_count(model))]
     at_a_time = max(1, HELD // (8 * read_weight(model, modules[0]).shape[1] ** 2))
     found = []
-    with tqdm(total=len(modules), desc="overlap of keys", disable=not progress, leave=False) as bar:
+    with progress_bar(total=len(modules), desc="overlap of keys", progress=progress, leave=False) as bar:
         for first in range(0, len(modules), at_a_time):
             some = modules[first : first + at_a_time]
             moments = _moments(model, tokenizer, texts, some, batch_tokens)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from experiments.tracing.pieces import ATTENTION, STATE
@@ -28,6 +27,7 @@ from util.editing.restarts import Restarts, goes_on, record
 from util.hooks import by_row, capture, frozen, noting_tuples, patch, replaced
 from util.likelihood import LOGITS_AT_ONCE, answer_log_likelihoods, answers_in
 from util.modeling import attention_modules, decoder_layers, layer_count, module, module_names
+from util.progress import progress_bar
 from util.tokens import pad
 
 
@@ -86,7 +86,11 @@ def trace(
     # a group's states are kept for all layers at once, so a group takes fewer tokens than a batch
     costs = [len(fact.row.ids) * settings.samples * layers for fact in facts]
     results: dict[int, Traced] = {}
-    with torch.no_grad(), frozen(model), tqdm(total=total, desc="tracing", unit="run", disable=not progress) as bar:
+    with (
+        torch.no_grad(),
+        frozen(model),
+        progress_bar(total=total, desc="tracing", unit="run", progress=progress) as bar,
+    ):
         tracer = _Tracer(model, facts, kinds, settings, bar)
 
         def work(group: list[int]) -> list[Traced]:

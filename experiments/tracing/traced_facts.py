@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsets import Record
 from experiments.measuring.scoring import score
 from util.likelihood import Answered
+from util.progress import progress_bar
 from util.tokens import subject_and_answer
 
 SUBJECT_LAST = "last subject token"
@@ -63,7 +63,7 @@ def known_facts(
     """
     found: list[KnownFact] = []
     tried = 0
-    with tqdm(total=len(records), desc="facts the model knows", disable=not progress, leave=False) as bar:
+    with progress_bar(total=len(records), desc="facts the model knows", progress=progress, leave=False) as bar:
         while len(found) < limit and tried < len(records):
             some = records[tried : tried + 2 * limit]
             scores = score(model, tokenizer, [one.own_question for one in some], batch_tokens=batch_tokens)

@@ -22,6 +22,7 @@ from util.runs import (
     finished_runs,
     run_folder,
     shows_bars,
+    stages,
     write_json,
     write_jsonl,
     write_text,
@@ -205,6 +206,17 @@ def test_verbose_shows_what_is_said_at_length(argv, shown, monkeypatch):
             logger.setLevel(before[name])
     assert seen == [shown] * len(OURS)
     assert not logging.getLogger("transformers.x").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize(("argv", "told"), [(["x.py"], True), (["x.py", "--quiet"], False)])
+def test_quiet_scripts_tell_no_stages(argv, told, monkeypatch):
+    before, seen = stages.level, []
+    monkeypatch.setattr("sys.argv", argv)
+    try:
+        cli(lambda _: seen.append(stages.isEnabledFor(logging.INFO)))
+    finally:
+        stages.setLevel(before)
+    assert seen == [told]
 
 
 def test_every_parser_takes_verbose():

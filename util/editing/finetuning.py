@@ -13,7 +13,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from util.batching import in_batches
@@ -21,6 +20,7 @@ from util.editing.setting import Setting
 from util.hooks import frozen
 from util.hparams import TuningHParams
 from util.likelihood import Answered, answer_log_likelihoods, answered
+from util.progress import progress_bar
 from util.request import Request
 from util.weights import WeightEdits
 
@@ -125,7 +125,7 @@ def _descend(run: _Run) -> tuple[str, list[float]]:
     starts = [copy.clone() for copy in copies] if run.hparams.norm_constraint is not None else []
     adam = torch.optim.Adam(copies, lr=run.hparams.lr)
     history: list[float] = []
-    for _ in tqdm(range(run.hparams.num_steps), desc="epochs", disable=not run.progress, leave=False):
+    for _ in progress_bar(range(run.hparams.num_steps), desc="epochs", progress=run.progress, leave=False):
         total = 0.0
         for picked in _mini_batches(run):
             nll, gradients = _gradients(run, picked)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from util.editing.guard import check_edits
@@ -18,6 +17,7 @@ from util.errors import UserError
 from util.forward import check_logits
 from util.hparams import LayerHParams, MomentHParams, TargetHParams
 from util.modeling import layer_count, refuse_unfit
+from util.progress import progress_bar
 from util.request import Request
 from util.weights import WeightEdits, read_weight
 
@@ -60,7 +60,9 @@ def edit_layers(
             found = setting.targets(hparams, setting.neutral_answers, hparams.layers[-1], "layer")
         edits.diagnostics["target_loss"] = found.losses()
         edits.diagnostics["target_steps"] = [int(steps) for steps in found.steps_N]
-        for done, layer in enumerate(tqdm(hparams.layers, desc="layers", disable=not setting.progress, leave=False)):
+        for done, layer in enumerate(
+            progress_bar(hparams.layers, desc="layers", progress=setting.progress, leave=False)
+        ):
             left = len(hparams.layers) - done
             problem = _problem(setting, hparams, edits, found.values_ON, layer, left, C, sensitive)
             with edits.timed("solve"):

@@ -27,6 +27,7 @@ from util.forward import run
 from util.hooks import capture, frozen
 from util.modeling import default_reading_tokens, max_length, module
 from util.moments import SecondMoment, outer
+from util.progress import progress_bar
 from util.tokens import encode, pad, tokenizer_hash
 from util.weights import model_hash, read_weight
 
@@ -232,7 +233,7 @@ class CorpusMoments(Mapping):
         """Add the documents from number `done` on, block by block, until there are no more or `after_block` says so."""
         documents = islice(iter(self.corpus.documents), done, None)
         total = len(self.corpus.documents)
-        with tqdm(total=total, initial=done, desc="second moments", unit="doc", disable=not self.progress) as bar:
+        with progress_bar(total=total, initial=done, desc="second moments", unit="doc", progress=self.progress) as bar:
             while block := list(islice(documents, DOCUMENTS_PER_BLOCK)):
                 self._measure_block(block, moments, bar)
                 done += len(block)

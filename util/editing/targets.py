@@ -37,6 +37,7 @@ from util.editing.suffixes import Entry
 from util.hooks import frozen
 from util.hparams import Target, TargetHParams
 from util.modeling import layer_count, module
+from util.progress import progress_bar
 from util.request import Request
 
 STOP_BELOW = 0.05
@@ -114,7 +115,7 @@ def find_targets(
     split, cost = partial(_groups, sizes), partial(_cost, sizes)
     with (
         frozen(model),
-        tqdm(total=len(examples), desc=f"targets, layer {layer}", disable=not progress, leave=False) as bar,
+        progress_bar(total=len(examples), desc=f"targets, layer {layer}", progress=progress, leave=False) as bar,
     ):
 
         def work(group: list[int]) -> None:

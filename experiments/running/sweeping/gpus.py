@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from tqdm import tqdm
-
 from util.errors import UserError
+from util.progress import progress_bar
 
 log = logging.getLogger("zerounlearn")
 
@@ -50,7 +49,7 @@ def launch(jobs: Iterable[Job], gpus: Sequence[str]) -> list[Job]:
 
     jobs, lost = list(jobs), []
     with ThreadPoolExecutor(len(gpus)) as pool:
-        shown = tqdm(pool.map(failed, jobs), total=len(jobs), desc=f"runs on {len(gpus)} GPUs", disable=None)
+        shown = progress_bar(pool.map(failed, jobs), total=len(jobs), desc=f"runs on {len(gpus)} GPUs")
         for some in shown:
             lost += some
     return lost

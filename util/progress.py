@@ -1,0 +1,39 @@
+"""How far long work is: a bar on a terminal, a plain line a minute elsewhere."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from util.runs import stages
+
+SECONDS = 60.0
+"""Between two plain lines; work that takes less has none."""
+
+
+class _Lines:
+    """Takes what tqdm writes to a terminal, and logs it line by line."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            stages.info("%s", line)
+
+    def flush(self) -> None:
+        pass
+
+
+def progress_bar(iterable: Iterable | None = None, *, desc: str, progress: bool | None = None, **options: Any) -> tqdm:
+    """tqdm's bar, drawn where `progress` says so (None: where there is a terminal).
+
+    Where it is not, how much is done and the time left are a line of the log every SECONDS, unless stages are not told
+    (--quiet, or code that is no script).
+    """
+    progress = sys.stderr.isatty() if progress is None else progress
+    if progress or not stages.isEnabledFor(logging.INFO):
+        return tqdm(iterable, desc=desc, disable=not progress, **options)
+    known = options.get("total") is not None or hasattr(iterable, "__len__")
+    shown = "{desc}: {n_fmt} of {total_fmt}, {remaining} left" if known else "{desc}: {n_fmt}"
+    plain = {"file": _Lines(), "mininterval": SECONDS, "delay": SECONDS, "miniters": 1, "bar_format": shown}
+    return tqdm(iterable, desc=desc, **options | plain | {"leave": False})

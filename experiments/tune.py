@@ -2,8 +2,8 @@
 
     python experiments/tune.py --alg_name MEMIT,AlphaEdit --model_name SmolLM2-135M-Instruct --known strict
 
-It starts from hparams/<METHOD>/<model>.json (or --hparams_fname) and changes one setting at a time: layers (those that
-a causal trace of the model names, and another depth), then the strengths that the method has. What is best by one
+It starts from hparams/<METHOD>/<model>.json (or --hparams_fname) and changes one setting at a time: layers (the one
+that a causal trace of the model names, and another depth), then the strengths that the method has. What is best by one
 objective, the harmonic mean of what was forgotten (Eff, Gen) and what was kept (Spe, Retain, PPL), is written to
 <results_dir>/tuned/<METHOD>/<model>.json, its log beside it. A trial is a run like any other, but lies in
 <results_dir>/tuned/runs/, where no table takes it for the method's result: a finished one is not done again, so an
@@ -18,6 +18,7 @@ if __name__ == "__main__":
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from experiments.running.script_settings import TuneSettings
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     layers, reason = _traced(session, settings)
     traced = f"layers {', '.join(map(str, layers))} ({reason})"
     for name, start in starts.items():
-        along = tuning.axes(name, start, layers, layer_count(session.model))
+        along = tuning.axes(name, start, layers[-1], layer_count(session.model))
         trials = tuning.climb(start, along, partial(_measured, measurer, trial_settings, name))
         best = max(trials, key=lambda trial: trial.score)
         target = folder / name / paths.hparams_name(settings.model_name)
@@ -63,13 +64,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _traced(session, settings: TuneSettings) -> tuple[list[int], str]:
-    """The layers that a causal trace on facts of the part names, and why; where it cannot be made, the usual ones."""
+    """The layers that a causal trace on facts of the part names, and why; where it cannot be made, the usual ones.
+
+    Those that are not known enough to be forgotten are there, too: the trace looks for known ones itself, and compares
+    keys with those of other subjects.
+    """
     from experiments.tracing.suggesting import layers_of, usual_layers
 
+    dataset = session.dataset(settings.ds_name)
     try:
         return layers_of(
             session.knower,
-            session.dataset(settings.ds_name),
+            replace(dataset, records=[*dataset.records, *dataset.spare], spare=()),
             seed=settings.seed,
             data_dir=settings.data_dir,
             batch_tokens=settings.batch_tokens,

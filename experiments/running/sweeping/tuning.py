@@ -61,16 +61,16 @@ class Trial:
     refused: str = ""
 
 
-def axes(alg_name: str, start: HParams, traced: Sequence[int], depth: int) -> dict[str, Sequence]:
+def axes(alg_name: str, start: HParams, traced: int, depth: int) -> dict[str, Sequence]:
     """The axes of a method: layers first, then its own.
 
-    traced: the layers that a causal trace of the model names, the first of the two choices beside the start's; a method
-    that starts from one layer takes the last of them. depth: the model's number of layers.
+    A method that edits one layer, several or all starts from that many; the two other choices are single layers.
+    traced: the one that a causal trace of the model names (the last, where it names several), tried first. depth: the
+    model's number of layers.
     """
     layers: dict[str, Sequence] = {}
     if isinstance(start, LayerHParams):
-        named = list(traced) if len(start.layers) > 1 else list(traced)[-1:]
-        choices = [start.layers, named, *([round(share * (depth - 1))] for share in SHARES)]
+        choices = [start.layers, [traced], *([round(share * (depth - 1))] for share in SHARES)]
         layers = {"layers": [one for i, one in enumerate(choices) if one not in choices[:i]][:3]}
     return layers | AXES[alg_name]
 

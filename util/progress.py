@@ -1,5 +1,6 @@
 """How far long work is: a bar on a terminal, a plain line a minute elsewhere."""
 
+import io
 import logging
 import sys
 from collections.abc import Iterable
@@ -13,15 +14,13 @@ SECONDS = 60.0
 """Between two plain lines; work that takes less has none."""
 
 
-class _Lines:
-    """Takes what tqdm writes to a terminal, and logs it line by line."""
+class _Lines(tqdm):
+    """A bar whose every state but the last, which the end of the work tells, is a line of the log."""
 
-    def write(self, text: str) -> None:
-        if line := text.strip():
-            stages.info("%s", line)
-
-    def flush(self) -> None:
-        pass
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        if msg is None and self.n != self.total:
+            stages.info("%s", str(self))
+        return True
 
 
 def progress_bar(iterable: Iterable | None = None, *, desc: str, progress: bool | None = None, **options: Any) -> tqdm:
@@ -35,5 +34,5 @@ def progress_bar(iterable: Iterable | None = None, *, desc: str, progress: bool 
         return tqdm(iterable, desc=desc, disable=not progress, **options)
     known = options.get("total") is not None or hasattr(iterable, "__len__")
     shown = "{desc}: {n_fmt} of {total_fmt}, {remaining} left" if known else "{desc}: {n_fmt}"
-    plain = {"file": _Lines(), "mininterval": SECONDS, "delay": SECONDS, "miniters": 1, "bar_format": shown}
-    return tqdm(iterable, desc=desc, **options | plain | {"leave": False})
+    plain = {"mininterval": SECONDS, "delay": SECONDS, "miniters": 1, "bar_format": shown, "leave": False}
+    return _Lines(iterable, desc=desc, file=io.StringIO(), **options | plain)  # the file takes the ends of lines

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tqdm import tqdm
+
 from dsets.named_files import growing
 from util.errors import UserError
-from util.progress import progress_bar
 
 HOST_VARIABLE = "ZEROUNLEARN_DATA_HOST"
 ATTEMPTS = 4
@@ -188,7 +189,7 @@ def _remember(state: Path, url: str, headers: http.client.HTTPMessage) -> None:
 def _append(response: http.client.HTTPResponse, part: BinaryIO, start: int) -> None:
     total = None if response.length is None else start + response.length
     name = Path(part.name).name.removesuffix(".part")
-    with progress_bar(total=total, initial=start, unit="B", unit_scale=True, desc=name) as bar:
+    with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None) as bar:
         for chunk in _chunks(response):
             part.write(chunk)
             bar.update(len(chunk))

@@ -15,7 +15,6 @@ from typing import BinaryIO
 from dsets.named_files import growing
 from dsets.texts import text_of, warn_if_fewer
 from util.errors import UserError
-from util.progress import progress_bar
 
 SPLIT = "train"
 SHUFFLE_BUFFER = 10_000
@@ -131,12 +130,13 @@ def _append(part: BinaryIO, texts: Iterable[str]) -> None:
 def _stream(draw: Sample, part: BinaryIO) -> Iterator[str]:
     """The documents as they arrive, with a progress bar. `part`: where they are kept, for the message of a failure."""
     import datasets
+    from tqdm import tqdm
 
     try:
         stream = datasets.load_dataset(draw.repository, draw.config, split=SPLIT, streaming=True)
         rows = stream.shuffle(seed=draw.seed, buffer_size=SHUFFLE_BUFFER)
         texts = islice(_nonblank(rows, draw.shown), draw.count)
-        yield from progress_bar(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document")
+        yield from tqdm(texts, total=draw.count, desc=f"documents of {draw.shown}", unit="document", disable=None)
     except UserError:
         raise
     except hub_failures() as error:

@@ -42,13 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = dsets.load(named, settings.data_dir, world=settings.world)
     model, tokenizer = modeling.load(settings.model_name, settings.model_path_dir, settings.device, settings.dtype)
     names = modeling.module_names(model)
-    layers, reason = suggesting.layers_of(
-        known_by(model, tokenizer, settings),
-        dataset,
-        seed=settings.seed,
-        data_dir=settings.data_dir,
-        batch_tokens=settings.batch_tokens,
-        progress=settings.progress,
+    layers, reason = known_by(model, tokenizer, settings).layers(
+        dataset, settings.seed, settings.data_dir, batch_tokens=settings.batch_tokens, progress=settings.progress
     )
     values = suggesting.adapted(like, names, layers, modeling.layer_count(model))
     check_layers(model, made(**values))

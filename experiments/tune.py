@@ -69,17 +69,13 @@ def _traced(session, settings: TuneSettings) -> tuple[list[int], str]:
     Those that are not known enough to be forgotten are there, too: the trace looks for known ones itself, and compares
     keys with those of other subjects.
     """
-    from experiments.tracing.suggesting import layers_of, usual_layers
+    from experiments.tracing.suggesting import usual_layers
 
     dataset = session.dataset(settings.ds_name)
+    whole = replace(dataset, records=[*dataset.records, *dataset.spare], spare=())
     try:
-        return layers_of(
-            session.knower,
-            replace(dataset, records=[*dataset.records, *dataset.spare], spare=()),
-            seed=settings.seed,
-            data_dir=settings.data_dir,
-            batch_tokens=settings.batch_tokens,
-            progress=settings.progress,
+        return session.knower.layers(
+            whole, settings.seed, settings.data_dir, batch_tokens=settings.batch_tokens, progress=settings.progress
         )
     except UserError as error:  # of a model that hparams written by hand fit
         return usual_layers(session.model, f"no causal trace: {error}")

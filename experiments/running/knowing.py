@@ -13,6 +13,7 @@ from experiments.measuring.knowledge import KNOWLEDGE_VERSION, Verdict, at_most_
 from experiments.running.identity import key
 from experiments.running.settings import ModelSettings
 from experiments.running.versions import scoring_versions
+from experiments.tracing import suggesting
 from experiments.tracing.traced_facts import KnownFact, as_fact, known_facts
 from util import paths
 from util.files import locked
@@ -115,6 +116,26 @@ class Knower:
         case_ids = [fact.case_id for fact in facts]
         write_json(path, {"decided_by": decides, "case_ids": case_ids, "tried": tried})
         return facts, tried
+
+    def layers(
+        self, dataset: Dataset, seed: int, data_dir: str | None, *, batch_tokens: int | None, progress: bool
+    ) -> tuple[list[int], str]:
+        """`suggesting.traced_layers` of the model on facts of the data set; which of them it knows is kept.
+
+        batch_tokens: of the trace's runs.
+        """
+        among = suggesting.drawn(dataset.records, seed)
+        facts, tried = self.to_trace(dataset, among, suggesting.TRACED, data_dir, progress=progress)
+        return suggesting.traced_layers(
+            self.model,
+            self.tokenizer,
+            among,
+            facts,
+            tried,
+            seed=seed,
+            batch_tokens=batch_tokens,
+            progress=progress,
+        )
 
     def _path(self, dataset: Dataset, level: str, data_dir: str | None) -> Path:
         return self._kept(dataset, self._decides(dataset, level), data_dir)

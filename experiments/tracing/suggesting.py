@@ -8,7 +8,6 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import dsets
-from experiments.running.knowing import Knower
 from experiments.tracing.effects import how_many_layers, mean_effects, suggested_layers
 from experiments.tracing.overlap import layer_overlaps
 from experiments.tracing.pieces import MLP
@@ -42,30 +41,6 @@ def adapted(like: dict[str, Any], names: dict[str, str], layers: Sequence[int], 
 def drawn(records: Sequence[dsets.Record], seed: int) -> list[dsets.Record]:
     """The records among which known facts are looked for."""
     return random.Random(seed).sample(records, min(TRIED, len(records)))
-
-
-def layers_of(
-    knower: Knower,
-    dataset: dsets.Dataset,
-    *,
-    seed: int,
-    data_dir: str | None,
-    batch_tokens: int | None,
-    progress: bool,
-) -> tuple[list[int], str]:
-    """`traced_layers` of the knower's model on facts of the data set; which of them it knows is kept."""
-    among = drawn(dataset.records, seed)
-    facts, tried = knower.to_trace(dataset, among, TRACED, data_dir, progress=progress)
-    return traced_layers(
-        knower.model,
-        knower.tokenizer,
-        among,
-        facts,
-        tried,
-        seed=seed,
-        batch_tokens=batch_tokens,
-        progress=progress,
-    )
 
 
 def traced_layers(

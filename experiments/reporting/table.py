@@ -121,11 +121,11 @@ def blocks(summaries: Sequence[dict]) -> list[tuple[str, list[dict]]]:
 
 def _counts(summaries: Sequence[dict]) -> str:
     """Over how many facts Gen is, where not all have paraphrases, and how many answers are right by chance: by always
-    giving the relation's most frequent one."""
+    giving the relation's most frequent one (of each seed's facts, which all methods share)."""
     fewest = min((summary["n"]["generalization"] for summary in summaries if "n" in summary), default=0)
     text = f", Gen over {fewest}" if 0 < fewest < summaries[0]["unlearn_num"] else ""
-    found = [summary["chance"] for summary in summaries if summary.get("chance") is not None]
-    return text + (f", right by chance {sum(found) / len(found):.2f}" if found else "")
+    by_seed = {one["seed"]: one["chance"] for one in summaries if one.get("chance") is not None}
+    return text + (f", right by chance {sum(by_seed.values()) / len(by_seed):.2f}" if by_seed else "")
 
 
 def _has(summary: dict, key: str) -> bool:

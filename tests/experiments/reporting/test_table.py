@@ -55,6 +55,12 @@ def body(table):
     return [[part.strip() for part in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
 
 
+def test_chance_is_that_of_the_seeds_however_many_methods_ran_on_each():
+    runs = [summary("A", 0, 1, chance=10.0), summary("B", 0, 1, chance=10.0), summary("A", 1, 1, chance=30.0)]
+    assert markdown(runs, ["A", "B"]).splitlines()[0] == "m, mcf: 5 facts, 2 seeds, right by chance 20.00"
+    assert "chance" not in markdown([summary("A", 0, 1)], ["A"])
+
+
 def test_base_stands_first_and_rows_come_in_the_order_asked_for():
     table = markdown([summary(name, seed, seed) for seed in (0, 2) for name in ("A", "B")], ["B", "A"])
     assert table.splitlines()[0] == "m, mcf: 5 facts, 2 seeds"

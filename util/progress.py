@@ -2,13 +2,12 @@
 
 import io
 import logging
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
 
-from util.runs import stages
+from util.runs import shows_bars, stages
 
 SECONDS = 60.0
 """Between two plain lines; work that takes less has none."""
@@ -29,7 +28,7 @@ def progress_bar(iterable: Iterable | None = None, *, desc: str, progress: bool 
     Where it is not, how much is done and the time left are a line of the log every SECONDS, unless stages are not told
     (--quiet, or code that is no script).
     """
-    progress = sys.stderr.isatty() if progress is None else progress
+    progress = shows_bars(quiet=False) if progress is None else progress
     if progress or not stages.isEnabledFor(logging.INFO):
         return tqdm(iterable, desc=desc, disable=not progress, **options)
     known = options.get("total") is not None or hasattr(iterable, "__len__")

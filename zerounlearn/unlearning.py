@@ -89,9 +89,7 @@ def unlearn(
     hparams = own_hparams(model, method) if hparams is None else hparams
     if moments is None and isinstance(hparams, MomentHParams):
         moments = _moments(model, tokenizer, hparams, progress)
-    asked = [(request.text, request.target_true, request.answer_prefix) for request in requests]
-    budget = batch_tokens or default_reading_tokens(model)
-    before = standings(model, tokenizer, asked, batch_tokens=budget)
+    before = _asked(model, tokenizer, requests, batch_tokens)
     edits: WeightEdits = package.apply_to_model(
         model,
         tokenizer,
@@ -105,13 +103,37 @@ def unlearn(
         progress=progress,
         target_cache=target_cache,
     )
+    after = accepted(model, tokenizer, edits, requests, stored_as=stored_as, batch_tokens=batch_tokens)
+    answers = tuple(Answer(*three) for three in zip(requests, before, after, strict=True))
+    return Unlearned(edits, answers, method, hparams)
+
+
+def accepted(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    edits: WeightEdits,
+    requests: Sequence[Request],
+    *,
+    stored_as: torch.dtype | None,
+    batch_tokens: int | None,
+) -> list[Standing]:
+    """Round an edited model to the dtype that it is stored in, and ask it what it was made to forget, in that order.
+
+    Raises FloatingPointError where a weight or an answer is not finite; every weight is then as before the edit.
+    """
     with edits.undone_on_failure(model):
         round_to(model, edits, stored_as)
-        after = standings(model, tokenizer, asked, batch_tokens=budget)
-        if not all(one.finite for one in after.values()):
+        after = _asked(model, tokenizer, requests, batch_tokens)
+        if not all(one.finite for one in after):
             raise FloatingPointError("the edited model's numbers are not finite; its weights were put back")
-    answers = tuple(Answer(one, before[key], after[key]) for one, key in zip(requests, asked, strict=True))
-    return Unlearned(edits, answers, method, hparams)
+    return after
+
+
+def _asked(model, tokenizer, requests: Sequence[Request], batch_tokens: int | None) -> list[Standing]:
+    """Where each request's true answer stands now."""
+    asked = [(request.text, request.target_true, request.answer_prefix) for request in requests]
+    found = standings(model, tokenizer, asked, batch_tokens=batch_tokens or default_reading_tokens(model))
+    return [found[question] for question in asked]
 
 
 def model_key(model: PreTrainedModel) -> str:
@@ -142,7 +164,14 @@ def _moments(model, tokenizer, hparams: MomentHParams, progress: bool) -> Corpus
 
 
 def round_to(model: PreTrainedModel, edits: WeightEdits, dtype: torch.dtype | None) -> None:
-    """Round the edited weights to a dtype, so that a model stored in it is the one in memory. None leaves them."""
+    """Round the edited weights to a dtype, so that a model stored in it is the one in memory. None leaves them.
+
+    Raises FloatingPointError for a value beyond what the dtype holds.
+    """
     for name in edits.original if dtype else ():
         weight = model.get_parameter(name).detach()
-        weight.copy_(weight.to(dtype))
+        rounded = weight.to(dtype).to(weight.dtype)
+        if not torch.isfinite(rounded).all():
+            kind = str(dtype).removeprefix("torch.")
+            raise FloatingPointError(f"{name}, stored as {kind}, is not finite; the weights were put back")
+        weight.copy_(rounded)

@@ -31,6 +31,7 @@ from util.errors import UserError
 from util.provenance import package_version
 from util.request import Request
 from util.weights import WeightEdits, weights_hash
+from zerounlearn.unlearning import accepted
 
 log = logging.getLogger("zerounlearn")
 
@@ -120,13 +121,16 @@ class Ledger:
         tokenizer: PreTrainedTokenizerBase,
         *,
         moments: Moments | None = None,
+        stored_as: torch.dtype | None = None,
         batch_tokens: int | None = None,
         progress: bool = False,
     ) -> WeightEdits:
         """Edit the base, in place, to the model that has forgotten what stands, and record the model's hash.
 
-        Raises UserError, the model as it was, where it is not the base, where the method fails, and where an earlier
-        record of the same requests, made in the same environment, names another model.
+        stored_as: the edited weights are rounded to this dtype before that, for a model that will be saved in it.
+        Raises UserError, the model as it was and nothing recorded, where it is not the base, where the method fails,
+        and where an earlier record of the same requests, made in the same environment, names another model; so
+        FloatingPointError where the edit leaves the finite numbers.
         """
         if weights_hash(model) != self.terms.weights:
             raise UserError("the model is not the base of this ledger; load the model that its first record names")
@@ -147,25 +151,29 @@ class Ledger:
                 progress=progress,
                 target_cache=TargetCache(self.chain.folder / "targets", one_by_one=True),
             )
+        accepted(model, tokenizer, edits, requests, stored_as=stored_as, batch_tokens=batch_tokens)
         with edits.undone_on_failure(model):
-            self._note(weights_hash(model), requests, _environment(model))
+            self._note(weights_hash(model), requests, _environment(model) | _rounding(edits, stored_as))
         return edits
 
     def _note(self, weights: str, requests: Sequence[Request], environment: Mapping[str, Any]) -> None:
-        """Record a model, after comparing it with an earlier one of the same requests."""
+        """Record a model, after comparing it with an earlier one of the same requests: with the latest that was made in
+        the same environment, or where none was with the latest."""
         named = _hash([self._digest(str(one.case_id)) for one in requests])
-        for record in reversed(self.chain.records):
-            if record.kind != "model" or record.body["requests"] != named:
-                continue
+        same = [one for one in reversed(self.chain.records) if one.kind == "model" and one.body["requests"] == named]
+        alike = [one for one in same if one.body["environment"] == environment]
+        for record in (alike or same)[:1]:
             if record.body["weights"] == weights:
-                break
-            if record.body["environment"] == environment:
+                continue
+            if alike:
                 raise UserError(
                     f"record {record.number} of ledger {self.chain.folder} names another model for the same requests "
                     "in the same environment; nothing was recorded"
                 )
-            log.warning("record %d has another model for the same requests, from another environment", record.number)
-            break
+            log.warning(
+                "record %d has another model for the same requests, from another environment or another dtype",
+                record.number,
+            )
         self.chain.append(
             "model", {"requests": named, "count": len(requests), "weights": weights, "environment": environment}
         )
@@ -222,3 +230,12 @@ def _environment(model: PreTrainedModel) -> dict[str, Any]:
         "device": model.device.type,
         "threads": torch.get_num_threads(),
     }
+
+
+def _rounding(edits: WeightEdits, stored_as: torch.dtype | None) -> dict[str, str]:
+    """The dtype that edited weights of another one were rounded to, as a record names it beside the environment.
+
+    A record without it is of a model that was not rounded, those of versions that rounded only after the record, too.
+    """
+    rounded = stored_as is not None and any(value.dtype != stored_as for value in edits.original.values())
+    return {"stored_as": str(stored_as).removeprefix("torch.")} if rounded else {}

@@ -106,7 +106,7 @@ class Arrivals:
         text = self.measurer.text(self.settings, None)
         summary = found.summary()
         return {
-            "facts": float(count),
+            "facts": float(len(prompts)),
             "earlier": accuracy(prompts[:new], self.dataset.metric),
             "latest": accuracy(prompts[new:], self.dataset.metric),
             "all": summary["efficacy"],
@@ -164,7 +164,10 @@ def jointly(arrivals: Arrivals) -> Iterator[Figures]:
             ledger.add(arrivals.arrived(step))
             if len(ledger.standing) > len(arrivals.arrived(step)):
                 raise UserError(f"{arrivals.folder / 'ledger'} has requests of later steps; remove {arrivals.folder}")
-            edits = ledger.solve(session.model, session.tokenizer, moments=options["moments"])
+            try:
+                edits = ledger.solve(session.model, session.tokenizer, moments=options["moments"])
+            except FloatingPointError as error:
+                raise UserError(f"{name} cannot unlearn the requests of step {step} together: {error}") from error
             seconds = time.perf_counter() - start
             with edits.undone_on_failure(session.model):
                 scores = arrivals.scored(step)

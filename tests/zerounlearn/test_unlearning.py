@@ -91,3 +91,22 @@ def test_a_broken_edit_is_taken_back(known, monkeypatch):
     with pytest.raises(FloatingPointError, match="weights were put back"):
         unlearn(model, tokenizer, requests, method="MEMIT", hparams=hparams(), moments=moments)
     assert weights_hash(model) == before
+
+
+def test_weights_beyond_what_they_are_stored_as_are_taken_back(known, monkeypatch):
+    """Finite in float32, infinite in float16."""
+    model, tokenizer, requests = known
+    before = weights_hash(model)
+    rounded = way_in.round_to
+
+    def enlarged(model, edits, dtype):
+        for name in edits.original:
+            model.get_parameter(name).detach()[0, 0] = 1e6
+        rounded(model, edits, dtype)
+
+    monkeypatch.setattr(way_in, "round_to", enlarged)
+    moments = moments_for(model, hparams().rewrite_modules())
+    options = {"method": "MEMIT", "hparams": hparams(), "moments": moments, "stored_as": torch.float16}
+    with pytest.raises(FloatingPointError, match="down_proj.weight, stored as float16, is not finite"):
+        unlearn(model, tokenizer, requests, **options)
+    assert weights_hash(model) == before

@@ -18,7 +18,6 @@ from util.hparams import TargetHParams
 from util.request import Request
 from util.runs import check_writable
 from util.weights import WeightEdits
-from zerounlearn.unlearning import round_to
 
 LEDGER = "the ledger"
 """Place of a request that an earlier call has brought."""
@@ -110,12 +109,11 @@ def earlier(ledger: Ledger, wanted: Sequence[Wanted]) -> list[Wanted]:
 
 def solve(ledger: Ledger, opened: Opened) -> WeightEdits:
     """Edit the model so that it has forgotten all that stands, its weights rounded to what they are stored as."""
-    edits = ledger.solve(
+    return ledger.solve(
         opened.model,
         opened.tokenizer,
         moments=opened.moments(),
+        stored_as=opened.stored,
         batch_tokens=opened.settings.batch_tokens,
         progress=opened.settings.progress,
     )
-    round_to(opened.model, edits, opened.stored)
-    return edits

@@ -103,8 +103,9 @@ class Job:
                     target_cache=TargetCache(paths.stats_dir() / "targets"),
                 ).edits
         except FloatingPointError as error:
+            other = "--alg_name" if self.ledger is None else "--alg_name with a new --ledger"
             raise UserError(
-                f"{settings.alg_name} cannot unlearn these requests: {error}; try another --alg_name"
+                f"{settings.alg_name} cannot unlearn these requests: {error}; try another {other}"
             ) from error
         for stage, seconds in edits.seconds.items():
             opened.watch.add(stage, seconds)

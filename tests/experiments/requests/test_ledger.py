@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from experiments.requests import ledger as module
 from experiments.requests.ledger import open_ledger
@@ -32,10 +33,10 @@ def given():
     return model, tokenizer, moments, terms
 
 
-def solved(ledger, given):
+def solved(ledger, given, stored_as=None):
     """Hash of the model that has forgotten what stands; the model as before."""
     model, tokenizer, moments, _ = given
-    edits = ledger.solve(model, tokenizer, moments=moments)
+    edits = ledger.solve(model, tokenizer, moments=moments, stored_as=stored_as)
     found = weights_hash(model)
     edits.undo(model)
     return found
@@ -134,6 +135,24 @@ def test_another_model_for_the_same_requests_is_refused_and_undone(given, tmp_pa
         monkeypatch.setattr(module, "_environment", lambda model: {"torch": "another"})
         ledger.solve(model, tokenizer, moments=skewed).undo(model)
         assert len(ledger.chain.records) == 4
+
+
+def test_a_rounded_model_is_compared_with_those_of_its_dtype(given, tmp_path, caplog):
+    """As are those of earlier versions, which rounded after the record: theirs name no dtype, and are of float32."""
+    model, tokenizer, moments, terms = given
+    with open_ledger(tmp_path, terms) as ledger:
+        ledger.add(FACTS[:1])
+        found = [solved(ledger, given, dtype) for dtype in (None, torch.bfloat16, torch.float32, torch.bfloat16)]
+        assert found[0] == found[2] != found[1] == found[3]
+        noted = [record.body for record in ledger.chain.records if record.kind == "model"]
+        assert [body["weights"] for body in noted] == found
+        assert [body["environment"].get("stored_as") for body in noted] == [None, "bfloat16"] * 2
+        assert caplog.text.count("another model for the same requests") == 1, "where a dtype comes for the first time"
+        skewed = {name: 1.5 * C for name, C in moments.items()}
+        for dtype in (None, torch.bfloat16):
+            with pytest.raises(UserError, match="names another model for the same requests"):
+                ledger.solve(model, tokenizer, moments=skewed, stored_as=dtype)
+        assert weights_hash(model) == terms.weights and len(ledger.chain.records) == 6
 
 
 # --- the chain

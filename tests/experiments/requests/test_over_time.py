@@ -11,6 +11,7 @@ from experiments.arrivals import table
 from experiments.requests import ledger, over_time
 from experiments.requests.over_time_plot import draw_curves
 from tests.experiments.small import fact, hparams_of
+from util.errors import UserError
 
 BASE = {"facts": 4.0, "earlier": None, "latest": 100.0, "specificity": 100.0, "retain": 100.0, "ppl": 3.094}
 STEPS = [{**BASE, "facts": 2.0 * step, "earlier": 0.0, "latest": 50.0, "ppl": 3.1, "seconds": 1.0} for step in (1, 2)]
@@ -66,3 +67,17 @@ def test_all_ways_are_handed_the_same_facts_and_subjects(work, tmp_path, monkeyp
         assert diagnostics["protected"]["existing"] == 2
     first = [[one.subject for one in near] for _, _, near, _ in given[::2]]
     assert first[0] == first[1], "the first step is the same for both"
+
+
+def test_a_step_whose_numbers_break_is_told_in_one_line(work, tmp_path, monkeypatch):
+    def broken(*_args, **_options):
+        raise FloatingPointError("the edited model's numbers are not finite; its weights were put back")
+
+    monkeypatch.setattr(ledger, "accepted", broken)
+    read = over_time.read_hparams
+    monkeypatch.setattr(over_time, "read_hparams", lambda run, name: None if name == "AlphaEdit" else read(run, name))
+    flags = {"alg_name": "FT", "hparams_fname": hparams_of(work, "FT"), "steps": 1, "size": 2, "watched": 3}
+    dropped = dict.fromkeys(("unlearn_num", "retain_num", "results_dir"))
+    own = ("--output", str(tmp_path), "--skip_plot", "--arms", "ledger", "--quiet")
+    with pytest.raises(UserError, match="FT cannot unlearn the requests of step 1 together: .* not finite"):
+        script.main([*work.arguments(**flags | dropped | {"ppl": "none"}), *own])

@@ -118,7 +118,7 @@ def figure(
 def bootstrap(flags: Sequence[bool], seed: int) -> tuple[float, float]:
     """95 % percentile interval of the mean over facts, in percent."""
     values = np.asarray(flags, dtype=float)
-    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    drawn = np.random.default_rng(seed % 2**32).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.quantile(100 * values[drawn].mean(1), [0.025, 0.975])
     return float(low), float(high)
 

@@ -26,7 +26,7 @@ def linear_probe(audited: Audited) -> Outcome:
     """
     subjects = [record.subject for record in audited.file]
     lessons = {
-        probe.prompt: probe.answer
+        record.frame.around(probe.prompt): probe.answer
         for record in audited.file
         for probe in record.neighborhood
         if not any(subject in probe.prompt for subject in subjects)

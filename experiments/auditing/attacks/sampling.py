@@ -6,9 +6,14 @@ from dsets import Record
 from experiments.auditing.attacks.written import ROOM, named_in_text
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from experiments.measuring.generation import TopK
+from util.chat import chat_frame
+from util.errors import UserError
 
 SAMPLES = 20
 """Answers that are drawn of each prompt."""
+
+SAID = "Complete the sentence: {}"
+"""What the user says in a chat."""
 
 CHAT_ROOM = 48
 """Tokens that a chat's answer has beyond the fact's own: it may begin with a sentence about the question."""
@@ -28,16 +33,14 @@ def sampled(audited: Audited) -> Outcome:
 
 def chat(audited: Audited) -> Outcome:
     """The prompt as a chat's turn, in the tokenizer's template; what the model answers names the answer (greedy)."""
-    if not audited.tokenizer.chat_template:
-        raise NotPossible("the tokenizer has no chat template")
     if any(record.frame.before or record.frame.after for record in audited.facts):
         raise NotPossible("the prompts stand in a chat's turn already")
 
-    def turn(record: Record) -> list[str]:
-        said = [{"role": "user", "content": f"Complete the sentence: {record.text}"}]
-        return [audited.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)]
-
-    return _outcome(audited, turn, room=CHAT_ROOM)
+    try:
+        frame = chat_frame(audited.tokenizer, "user")
+    except UserError as error:
+        raise NotPossible(str(error).partition("; leave")[0]) from error
+    return _outcome(audited, lambda record: [frame.around(SAID.format(record.text))], room=CHAT_ROOM)
 
 
 def _outcome(

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dsets.record import in_frame
-from experiments.auditing.attacks import asking, choosing
+from experiments.auditing.attacks import asking, choosing, probe
 from experiments.auditing.attacks.asking import examples, few_shot, forms, irrelevant_prefix, paraphrases, prompt
 from experiments.auditing.context import NotPossible
 from tests.experiments.auditing.conftest import share
@@ -80,6 +81,20 @@ def test_a_framed_record_s_texts_all_stand_inside_its_frame(audited, monkeypatch
     for text, _, separator in asked:
         assert text.startswith(frame.before) and text.endswith(frame.after) and separator == ""
         assert text.count(frame.before) == text.count(frame.after) == 1
+
+
+def test_a_probe_learns_inside_the_frame_that_it_is_asked_in(audited, monkeypatch):
+    frame, read = Frame("<user>", "</user>\n"), []
+    framed = {
+        name: tuple(in_frame(one, frame) for one in getattr(audited, name)) for name in ("facts", "controls", "file")
+    }
+    monkeypatch.setattr(
+        probe, "_last_states", lambda _audited, texts: read.extend(texts) or np.zeros((len(texts), 1, 2))
+    )
+    probe.linear_probe(replace(audited, **framed))
+    assert len(read) > len(audited.records)
+    for text in read:
+        assert text.startswith(frame.before) and text.endswith(frame.after) and text.count(frame.before) == 1
 
 
 def test_what_the_model_writes_by_itself_is_said_beside_what_it_is_asked(audited):

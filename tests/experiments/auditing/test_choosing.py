@@ -103,11 +103,13 @@ def test_nothing_to_choose_from_is_said(audited):
         rank(replace(audited, file=audited.facts[:1], facts=audited.facts[:1], controls=audited.controls[:1]))
 
 
-TEMPLATE = "{% for turn in messages %}{{ turn['content'] | replace('Complete the sentence: ', '') }}{% endfor %}"
-"""A chat's turn is the sentence itself: all that a model without chats can be asked."""
+TEMPLATE = "{% for turn in messages %}{{ turn['content'] }}{% endfor %}"
+DATED = "{{ strftime_now('%d %b %Y') if not date_string else date_string }}: " + TEMPLATE
 
 
 def test_a_chat_gets_past_a_filter_of_the_prompt_but_not_out_of_a_model_that_never_knew(audited, monkeypatch):
+    """A chat's turn is the sentence itself: all that a model without chats can be asked."""
+    monkeypatch.setattr(sampling, "SAID", "{}")
     with pytest.raises(NotPossible, match="no chat template"):
         chat(audited)
     monkeypatch.setattr(audited.tokenizer, "chat_template", "As for the sentence: " + TEMPLATE)
@@ -117,6 +119,23 @@ def test_a_chat_gets_past_a_filter_of_the_prompt_but_not_out_of_a_model_that_nev
     with never_knew(audited.after, audited.tokenizer, audited.facts):
         got = chat(audited)
         assert share(got.facts) <= share(got.controls) + 20
+
+
+def test_a_chat_s_prompts_are_the_same_tomorrow(audited, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(audited.tokenizer, "chat_template", DATED)
+    monkeypatch.setattr(written, "generate_texts", lambda _m, _t, texts, **_o: asked.extend(texts) or texts)
+    chat(audited)
+    assert asked[0] == f"26 Jul 2024: Complete the sentence: {audited.facts[0].text}"
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('no chats here') }}", "{% for turn in messages %}a{% endfor %}"]
+)
+def test_a_template_that_refuses_or_drops_what_is_said_is_no_chat(audited, monkeypatch, template):
+    monkeypatch.setattr(audited.tokenizer, "chat_template", template)
+    with pytest.raises(NotPossible, match="chat template cannot be used"):
+        chat(audited)
 
 
 def test_samples_find_an_answer_that_is_only_likely(audited, monkeypatch):

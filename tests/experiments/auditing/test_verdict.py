@@ -33,6 +33,7 @@ def test_the_interval_is_seeded_and_narrows_with_the_facts():
     half = [True, False] * 10
     few, many = figure(half, CONTROLS, 1).interval, figure(half * 20, CONTROLS, 1).interval
     assert few == figure(half, CONTROLS, 1).interval
+    assert figure(half, CONTROLS, -999_999_999).interval != figure(half, CONTROLS, 999_999_999).interval
     assert few[0] < many[0] < 50 < many[1] < few[1]
     assert figure(ALL, CONTROLS, 1).interval == (100, 100)
 

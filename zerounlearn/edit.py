@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import torch
 
+from util.editing.contexts import with_room
 from util.editing.keys import ModuleSite
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
+from util.errors import UserError
 from util.invented import about_nobody
 from util.linalg import energy_inside, mean_cosine
 from util.request import Request
@@ -34,21 +36,29 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     A module with a bias (GPT-2) keeps it: D multiplies the weight only. With a projector, diagnostics
     ``removed_from_others`` gives for each module the share of the energy of other subjects' values that it removes and
     ``cosine_of_others`` their mean cosine, read from the retain requests and, as far as these are fewer than WATCHED,
-    subjects that do not exist; a warning comes where that is `too_much`.
+    subjects that do not exist, as many of either as have room among the model's positions (with fewer than two nothing
+    is told); a warning comes where that is `too_much`.
     """
+    given = setting.model, setting.tokenizer
     if hparams.projector == "none":
         return edit_layers(setting, hparams, lambda problem: _new_weight(setting, problem, hparams, None))
-    nobody = about_nobody(setting.requests, WATCHED, setting.seed)
-    others = [*setting.retain_requests, *nobody][:WATCHED]
+    nobody = with_room(*given, about_nobody(setting.requests, WATCHED, setting.seed))
+    others = [*with_room(*given, setting.retain_requests), *nobody][:WATCHED]
+    if not nobody and hparams.projector == "centred":
+        raise UserError(
+            "projector 'centred' takes the mean of invented subjects, whose names do not fit the model's positions in "
+            "these prompts; shorten the prompts, or set projector to 'identity_preserving'"
+        )
     removed: dict[str, float] = {}
     cosine: dict[str, float] = {}
 
     def new_weight(problem: LayerProblem) -> torch.Tensor:
         common_O = _values(setting, nobody, problem).mean(1) if hparams.projector == "centred" else None
         basis_Or = sensitive_basis(_sensitive(problem), hparams.projector, common_O)
-        V_OM = _values(setting, others, problem)
-        removed[problem.name] = energy_inside(V_OM, basis_Or).mean().item()
-        cosine[problem.name] = mean_cosine(V_OM)
+        if len(others) > 1:
+            V_OM = _values(setting, others, problem)
+            removed[problem.name] = energy_inside(V_OM, basis_Or).mean().item()
+            cosine[problem.name] = mean_cosine(V_OM)
         return _new_weight(setting, problem, hparams, common_O)
 
     edits = edit_layers(setting, hparams, new_weight, sensitive=True)

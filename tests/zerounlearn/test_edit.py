@@ -1,3 +1,4 @@
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -122,6 +123,20 @@ def test_others_are_the_facts_to_keep_where_some_are_given(family):
     hparams = settings(family, layers=[1], clamp_norm_factor=1e-6)
     edits = forget(model, tok, hparams, retain_requests=REQUESTS * 22)
     assert edits.diagnostics["removed_from_others"] == {hparams.rewrite_module(1): pytest.approx(1, abs=1e-4)}
+
+
+@pytest.mark.parametrize("projector", ["none", "published", "identity_preserving", "centred"])
+def test_invented_names_that_have_no_room_are_nobodys_fault(projector, monkeypatch):
+    """They are longer than the requests' own, which fit."""
+    model, tok = TINY["gpt2"](n_positions=24)
+    long = [replace(REQUESTS[0], subject="Ada " * 40 + "Bo")] * 2
+    monkeypatch.setattr(import_module("zerounlearn.edit"), "about_nobody", lambda *_: long)
+    hparams = settings("gpt2", projector=projector)
+    if projector == "centred":
+        with pytest.raises(UserError, match="invented subjects, whose names do not fit the model's positions"):
+            forget(model, tok, hparams, context_templates=[["{}"]])
+    else:
+        assert not forget(model, tok, hparams, context_templates=[["{}"]]).diagnostics.get("removed_from_others")
 
 
 def test_without_projection_nothing_is_removed_from_others(family):

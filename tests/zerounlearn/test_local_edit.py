@@ -33,6 +33,14 @@ def test_every_prompt_form_gets_invented_subjects_of_its_own(setting, family):
     assert protected_requests(replace(setting, seed=1), hparams) != protected_requests(setting, hparams)
 
 
+def test_who_has_no_room_among_the_models_positions_is_not_protected(setting, family, caplog):
+    hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, neighbors_per_template=1)
+    named = replace(REQUESTS[0], subject="Ada " * 200 + "Bo")
+    crowded = replace(setting, neighbors=[named], retain_requests=[*RETAIN, named])
+    assert protected_requests(crowded, hparams) == {"invented": [], "existing": [], "retain": RETAIN}
+    assert f"1 of {len(RETAIN) + 1} subjects are not protected" in caplog.text and "1 of 1 subjects" in caplog.text
+
+
 def test_retain_requests_are_protected_where_asked_for(setting, family):
     for protect in (True, False):
         hparams = hparams_for("ZeroUnlearn_Local", family, invented_per_template=0, protect_retain=protect)

@@ -89,6 +89,16 @@ def fitting(
     return [group for group in kept if group]
 
 
+def with_room(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request]) -> list[Request]:
+    """Those whose plain prompt has room among the model's positions.
+
+    For subjects that nobody asked about, invented ones above all: their names may be longer than the requests' own, and
+    a request is not to be refused because of them.
+    """
+    sizes = [len(encode(tokenizer, one.text)) for one in requests]
+    return [one for one, tokens in zip(requests, sizes, strict=True) if max_length(model, tokens) == tokens]
+
+
 def _longest(tokenizer: PreTrainedTokenizerBase, template: str, requests: Sequence[Request]) -> tuple[int, str]:
     """Tokens of the longest text that the template makes of a request, answer and all, and that text."""
     rows = [

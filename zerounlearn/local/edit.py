@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from util.editing.contexts import PLAIN
+from util.editing.contexts import PLAIN, with_room
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.errors import UserError
@@ -73,10 +73,22 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
             *(count, len(forms), len(existing)),
         )
     return {
-        "invented": about_nobody(setting.requests, len(forms) * hparams.invented_per_template, setting.seed),
-        "existing": existing,
-        "retain": _spared(setting, setting.retain_requests if hparams.protect_retain else ()),
+        "invented": _with_room(
+            setting, about_nobody(setting.requests, len(forms) * hparams.invented_per_template, setting.seed)
+        ),
+        "existing": _with_room(setting, existing),
+        "retain": _with_room(setting, _spared(setting, setting.retain_requests if hparams.protect_retain else ())),
     }
+
+
+def _with_room(setting: Setting, given: Sequence[Request]) -> list[Request]:
+    fit = with_room(setting.model, setting.tokenizer, given)
+    if len(fit) < len(given):
+        log.warning(
+            "%d of %d subjects are not protected: with them a prompt has more tokens than the model has positions",
+            *(len(given) - len(fit), len(given)),
+        )
+    return fit
 
 
 def _of_form(given: Sequence[Request], form: Request) -> list[Request]:

@@ -4,8 +4,8 @@ import contextlib
 import errno
 import logging
 import os
+import secrets
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def atomically(path: Path) -> Iterator[Path]:
     in it has got that name meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -9,6 +9,7 @@ import glob
 import json
 import logging
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -50,10 +51,13 @@ class Parser(argparse.ArgumentParser):
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a disk, a quota or a limit is full."""
 
+NO_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EROFS)
+"""What the system says of a path that cannot be there, or that is not this user's."""
+
 
 def cli(main: Callable[[list[str] | None], object]) -> None:
-    """Run a script's main: a UserError, or a disk without room, becomes one line on stderr and exit 2, an interruption
-    exit 130.
+    """Run a script's main: a UserError, a disk without room, or a path that cannot be, becomes one line on stderr and
+    exit 2, an interruption exit 130.
 
     A number that main returns is the exit code. Every other exception is a bug and keeps its traceback (exit 1).
     """
@@ -73,16 +77,22 @@ def cli(main: Callable[[list[str] | None], object]) -> None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in (*NO_ROOM, *NO_PLACE):
             raise
-        where = f" for {error.filename}" if error.filename else ""
-        print(f"error: no room{where} ({error.strerror}); make room and give the same command again", file=sys.stderr)
+        print(f"error: {_refused(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command does the rest", file=sys.stderr)
         sys.exit(130)
     if isinstance(code, int) and code:
         sys.exit(code)
+
+
+def _refused(error: OSError) -> str:
+    if error.errno in NO_ROOM:
+        where = f" for {error.filename}" if error.filename else ""
+        return f"no room{where} ({error.strerror}); make room and give the same command again"
+    return f"the path {error.filename} cannot be used ({error.strerror}); give another one"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -101,6 +111,11 @@ def write_jsonl(path: Path, rows: Iterable[object]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
+def read_jsonl(path: Path) -> list[Any]:
+    """What `write_jsonl` wrote. Nothing but a line feed ends a line: a model's text may hold the others of Unicode."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
 @dataclass
 class Claim:
     """A run folder in the making: write into `partial`; `final` is its name once the block has ended well."""
@@ -116,8 +131,7 @@ def run_folder(parent: Path, stem: str) -> Iterator[Claim]:
     id: the next free number, three digits. Until then it is a hidden sibling, which a failure removes. Raises UserError
     where no folder can be made.
     """
-    claim = Claim(parent / f".partial-{stem}-{os.getpid()}")
-    shutil.rmtree(claim.partial, ignore_errors=True)
+    claim = Claim(parent / f".partial-{stem}-{secrets.token_hex(6)}")
     try:
         claim.partial.mkdir(parents=True)
     except OSError as error:

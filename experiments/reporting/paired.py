@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.measuring.metrics import CREDIT
 from experiments.reporting.table import COLUMNS, aligned
+from util.runs import read_jsonl
 
 RESAMPLES = 10_000
 
@@ -94,8 +95,7 @@ def credits(folders: Sequence[Path]) -> dict[str, Facts]:
 
 
 def _rows(path: Path) -> list[dict]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [row for row in rows if row["after"] is not None]
+    return [row for row in read_jsonl(path) if row["after"] is not None]
 
 
 def _note(found: dict[str, Facts], key: str, seed: int, row: dict, prompts: Sequence[dict], metric: str) -> None:

@@ -31,6 +31,15 @@ def test_a_folder_too(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["model", "model/weights"]
 
 
+def test_two_that_make_the_same_file_at_once_do_not_meet(tmp_path):
+    """Whatever their process is called: in containers many have the same number."""
+    path = tmp_path / "file"
+    with atomically(path) as one, atomically(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one" and list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("kind", ["file", "folder", "nothing"])
 def test_what_breaks_off_leaves_what_was_there(tmp_path, error, kind):

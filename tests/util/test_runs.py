@@ -20,6 +20,7 @@ from util.runs import (
     check_file,
     cli,
     finished_runs,
+    read_jsonl,
     run_folder,
     shows_bars,
     stages,
@@ -54,6 +55,14 @@ def test_no_nan_reaches_a_file(tmp_path):
 def test_lines(tmp_path):
     write_jsonl(tmp_path / "x.jsonl", [{"a": "é"}, {}])
     assert (tmp_path / "x.jsonl").read_text(encoding="utf-8") == '{"a": "é"}\n{}\n'
+
+
+def test_lines_come_back_whatever_unicode_calls_a_line(tmp_path):
+    rows = [{"said": f"a{end}b"} for end in "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"]
+    write_jsonl(tmp_path / "x.jsonl", rows)
+    assert read_jsonl(tmp_path / "x.jsonl") == rows
+    write_jsonl(tmp_path / "x.jsonl", [])
+    assert read_jsonl(tmp_path / "x.jsonl") == []
 
 
 def filled(parent, stem="m_d"):
@@ -103,6 +112,15 @@ def test_an_id_that_another_process_took_is_not_overwritten(tmp_path):
     assert (other / "summary.json").read_text() == "theirs"
 
 
+def test_runs_of_one_name_that_are_made_at_once_do_not_meet(tmp_path):
+    with run_folder(tmp_path, "m_d") as first:
+        (first.partial / "summary.json").write_text("first")
+        with run_folder(tmp_path, "m_d") as second:
+            (second.partial / "summary.json").write_text("second")
+    assert (first.final / "summary.json").read_text() == "first"
+    assert (second.final / "summary.json").read_text() == "second" and first.final != second.final
+
+
 @pytest.mark.parametrize(
     ("problem", "code", "line"),
     [
@@ -113,6 +131,9 @@ def test_an_id_that_another_process_took_is_not_overwritten(tmp_path):
             "error: no room for a/b (No space left on device)",
         ),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), 2, "error: no room (Disk quota exceeded); make room"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "aaa"), 2, "error: the path aaa cannot be used (File name"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), 2, "error: the path a/b cannot be used (Not a"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), 2, "error: the path a cannot be used (Permission"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

@@ -19,6 +19,9 @@ METHODS: dict[str, str] = {
 }
 """Name → package, imported when asked for. Tables list the methods in this order."""
 
+FORGETTING = tuple(name for name in METHODS if name != "BASE")
+"""The methods that change a model."""
+
 BEST = "ZeroUnlearn_Local"
 """The closed form that unlearns where none is named."""
 

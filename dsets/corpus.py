@@ -153,7 +153,7 @@ def _json_list(path: Path) -> Iterator[str]:
 def _json(text: str, where: str):
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"corpus {where} is not complete JSON ({error}); mend the file") from error
 
 

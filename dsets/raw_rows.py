@@ -181,7 +181,7 @@ def _json_values(content: bytes, source: str, lines: bool) -> tuple[str, Any]:
         return text, list(_json_lines(text, source)) if lines else json.loads(text)
     except UnicodeDecodeError as error:
         raise UserError(f"{source} is not UTF-8 text: {error}; it must be JSON") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{source} is not complete JSON ({error}); {_json_advice(text)}") from error
 
 
@@ -203,7 +203,7 @@ def _json_lines(text: str, source: str) -> Iterator:
             continue
         try:
             yield json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{source}: line {number} is not complete JSON ({error}); one object a line") from error
 
 
@@ -212,7 +212,7 @@ def _json_advice(text: str) -> str:
         return "the file is empty"
     if text.lstrip().startswith("{"):
         return "a file with one object a line must be named .jsonl"
-    return "if it was cut off, delete it and fetch it again"
+    return "a data set is a .json, .jsonl or .parquet file; a fetched one that was cut off is to be deleted"
 
 
 def _tidy(text: str, as_written: bool) -> str:

@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.running.arguments import seed_number
 from util import paths
 from util.choices import WORLD
 from util.errors import UserError
@@ -76,7 +77,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--shape", required=True, choices=list(SHAPES), help="whose shape")
     parser.add_argument("--out", required=True, help="folder to make")
     parser.add_argument("--layers", type=int, help="fewer decoder layers than the shape has")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the weights (default: 0)")
     return parser.parse_args(argv)
 
 

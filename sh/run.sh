@@ -35,7 +35,7 @@ for python in ${VIRTUAL_ENV:+"$VIRTUAL_ENV/bin/python"} python3 python python3.1
 done
 [ -n "${known:-}" ] || fail "no Python 3.11 or newer found; install one, or activate an environment that has it"
 usage="usage: bash sh/run.sh METHOD N, METHOD one of: $known (a comma list and 'all' work too)"
-[ $# -eq 2 ] || fail "$usage"
+[ $# -eq 2 ] && [ -n "${1//[, ]/}" ] || fail "$usage"
 [[ "$2" =~ ^[1-9][0-9]*$ ]] || fail "N is '$2'; give a whole number of facts, 1 or more; $usage"
 for method in ${1//,/ }; do
     case " all $known " in

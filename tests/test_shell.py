@@ -45,6 +45,8 @@ def run_sh(*arguments: str, folder: Path, **variables: str) -> subprocess.Comple
         (["ROME", "0"], "'0'"),
         (["ROME", "many"], "'many'"),
         (["ROME"], "usage"),
+        ([",", "3"], "usage"),
+        ([" ", "3"], "usage"),
         ([], "usage"),
     ],
 )

@@ -37,7 +37,7 @@ class HParams(BaseModel):
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(f"hparams file {path} does not exist; {_available(Path(path))}") from error
-        except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        except (ValueError, RecursionError, IsADirectoryError) as error:
             raise UserError(f"hparams file {path} is no JSON file: {error}") from error
         if not isinstance(values, dict):
             raise UserError(f"hparams file {path} holds a {type(values).__name__}; it must be one JSON object")

@@ -107,11 +107,15 @@ def wikitext2(data_dir: Path) -> str:
     """The test split as published numbers read it, from a local text file, else through `datasets`.
 
     That form is ``"\\n\\n".join(rows)`` of the rows that `datasets` serves: every line with its own end, "" for a
-    blank one. A file is brought into it (`joined_rows`), so that both give the same text and digest.
+    blank one. A file is brought into it (`joined_rows`), so that both give the same text and digest. UserError where
+    there is neither, and for a file that is no text.
     """
     path = data_dir / WIKITEXT2
     if path.is_file():
-        return joined_rows(path.read_text(encoding="utf-8"))
+        try:
+            return joined_rows(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not UTF-8 text ({error}); put the split there as it is published") from error
     from datasets import load_dataset
 
     try:

@@ -56,7 +56,7 @@ def optimizers(model: LlamaForCausalLM, settings: PretrainSettings) -> dict[str,
 def rate(step: int, settings: PretrainSettings) -> float:
     """Factor on the learning rates: 1, then linearly towards 0 at the last step."""
     start = settings.constant * settings.steps
-    return min(1.0, (settings.steps - step) / (settings.steps - start))
+    return min(1.0, (settings.steps - step) / (settings.steps - start)) if start < settings.steps else 1.0
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from dsets import excerpt, hub
 from dsets.corpus import Corpus, load_corpus
 from experiments.measuring import sampled_corpus
 from experiments.running.settings import CommonSettings
-from util import paths
+from util import modeling, paths
 from util.errors import UserError
 from util.hparams import HParams, LayerHParams, MomentHParams
 
@@ -27,12 +27,24 @@ def read_hparams(settings: CommonSettings, alg_name: str) -> HParams:
     if not cls.model_fields:
         return cls()
     path = hparams_path(alg_name, settings.model_name, settings.hparams_fname)
+    if settings.hparams_fname is None and not path.is_file():
+        _check_model(settings, path)
     hparams, wanted = cls.from_json(path), settings.edit_layer_nums
     if wanted is None or not isinstance(hparams, LayerHParams):
         return hparams
     if wanted > len(hparams.layers):
         raise UserError(f"--edit_layer_nums {wanted}: {path} has {len(hparams.layers)} layer(s)")
     return hparams.model_copy(update={"layers": hparams.layers[-wanted:]})
+
+
+def _check_model(settings: CommonSettings, hparams: Path) -> None:
+    """UserError where there is no model of that name either: most likely it is the name that is wrong."""
+    modeling.find_source(settings.model_name, settings.model_path_dir)
+    if paths.model_dir(settings.model_name, settings.model_path_dir) is None:
+        raise UserError(
+            f"no model {settings.model_name!r} is here, and hparams file {hparams} does not exist; correct "
+            "--model_name, or name hparams for a model of the hub with --hparams_fname"
+        )
 
 
 def hparams_path(alg_name: str, model_name: str, hparams_fname: str | None) -> Path:

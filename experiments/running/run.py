@@ -40,7 +40,7 @@ def resolved(session: Session, settings: RunSettings) -> RunSettings:
     if settings.ratio_or_num == "num":
         return settings
     pool = pools(session.dataset(settings.ds_name).records)[1]
-    return settings.changed(unlearn_num=share_to_count(settings.ratio, len(pool)))
+    return settings.changed(unlearn_num=share_to_count(settings.forget_share, len(pool)))
 
 
 def finished(measurer: Measurer, settings: RunSettings, hparams: HParams) -> Path | None:
@@ -203,10 +203,17 @@ def exploded(base: dict, after: dict) -> str | None:
 
 
 def save(session: Session, folder: Path) -> None:
-    """Write the model as it is, with its tokenizer; the folder appears when it is complete."""
-    with tensors_atomically(folder) as temporary:
-        session.model.save_pretrained(temporary)
-        session.tokenizer.save_pretrained(temporary)
+    """Write the model as it is, with its tokenizer; the folder appears when it is complete. UserError where it cannot
+    be written."""
+    try:
+        with tensors_atomically(folder) as temporary:
+            session.model.save_pretrained(temporary)
+            session.tokenizer.save_pretrained(temporary)
+    except OSError as error:
+        raise UserError(
+            f"--save_model {folder} cannot be written ({error.strerror or error}); nothing was left there: make room, "
+            "or name another folder, and give the same command again"
+        ) from error
 
 
 def check_save(folder: Path) -> Path:

@@ -141,10 +141,10 @@ class Report:
         return {"name": corpus.name, "instead_of": corpus.instead_of} if corpus else None
 
     def _facts(self, name: str, records: list[Record]) -> Iterator[dict]:
-        before = self.base[name]
-        last = self.steps[-1].scores
-        after = last[name] if last else [None] * len(before)
-        for record, old, new in zip(records, before, after, strict=False):
+        """A line a fact; ``before`` and ``after`` are null where they were not measured (``--no-eval_retain``)."""
+        unknown = [None] * len(records)
+        before, after = self.base[name] or unknown, (self.steps[-1].scores or {}).get(name) or unknown
+        for record, old, new in zip(records, before, after, strict=True):
             yield {
                 "case_id": record.case_id,
                 "prompt": record.prompt,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from baselines.registry import METHODS
+from baselines.registry import FORGETTING, METHODS
 from dsets import DATASETS, USUAL, usual
 from dsets.splits import PARTS
 from experiments.benchmarking.work import WORK
@@ -20,7 +20,7 @@ ARMS = ("ledger", "repeated", "alphaedit")
 """Of arrivals.py: see `experiments.requests.over_time`."""
 
 HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
-METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
+METHOD = f"one of {', '.join(METHODS)}"
 
 
 class FactsSettings(ModelSettings):
@@ -100,7 +100,8 @@ class CollectSettings(ModelSettings):
     alg_name: Annotated[
         str,
         Flag(
-            f"whose hparams name modules and corpus: {METHOD}; methods with the same ones share the files",
+            f"whose hparams name modules and corpus: {METHOD} (default: ZeroUnlearn); methods with the same ones share "
+            "the files",
             metavar="METHOD",
         ),
     ] = "ZeroUnlearn"
@@ -189,7 +190,9 @@ class CausalTraceSettings(FactsSettings):
 class ArrivalsSettings(FactsSettings):
     """The command line of arrivals.py."""
 
-    alg_name: Annotated[str, Flag(f"of the ledger and of the repeated edits: {METHOD}", metavar="METHOD")] = "MEMIT"
+    alg_name: Annotated[
+        str, Flag(f"of the ledger and of the repeated edits: {METHOD} (default: MEMIT)", metavar="METHOD")
+    ] = "MEMIT"
     hparams_fname: Annotated[str | None, Flag(HPARAMS)] = None
     data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
     known: Annotated[str, Flag("take only facts that the model knows, as in evaluate.py", choices=KNOWN)] = "any"
@@ -201,6 +204,12 @@ class ArrivalsSettings(FactsSettings):
     ppl: Annotated[str, Flag("perplexity text (default: auto)", choices=PPL_TEXTS)] = "auto"
     output: Annotated[str | None, Flag("folder of figures and picture (default: results/arrivals)")] = None
     skip_plot: Annotated[bool, Flag("draw no picture")] = False
+
+    @model_validator(mode="after")
+    def _forgets(self) -> Self:
+        if self.alg_name == "BASE":
+            raise ValueError(f"--alg_name BASE forgets nothing; choose one of {', '.join(FORGETTING)}")
+        return self
 
     def run_settings(self) -> RunSettings:
         """What evaluate.py is told for the same facts, all at once."""

@@ -1,5 +1,6 @@
 """A loaded model and what was made of it once, for all runs of a process."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ from experiments.measuring.perplexity import wikitext2
 from experiments.measuring.sampled_corpus import sampled
 from experiments.running.knowing import Knower
 from experiments.running.once import Made, Once
-from experiments.running.reading import at_hand, read_corpus, read_dataset
+from experiments.running.reading import at_hand, read_corpus, read_dataset, read_hparams
 from experiments.running.settings import CommonSettings
 from util import modeling, paths
 from util.chat import chat_frame
@@ -29,6 +30,8 @@ from util.request import Frame
 from util.runs import Stopwatch, check_writable
 from util.tokens import tokenizer_hash
 from util.weights import model_hash
+
+log = logging.getLogger("zerounlearn")
 
 
 @dataclass
@@ -180,17 +183,20 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     Raises UserError for a results folder, device, data set, corpus, downstream task or model that cannot be had, and
     for hparams that name layers or modules which the model has not.
     """
+    if settings.ratio is not None and settings.ratio_or_num == "num":
+        told = "--ratio %s does not count without --ratio_or_num ratio: %d facts are forgotten (--unlearn_num)"
+        log.warning(told, settings.ratio, settings.unlearn_num)
     check_writable(paths.results_dir(settings.results_dir))
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)
     datasets = {name: read_dataset(settings, name) for name in ds_names}
     readers = [one for one in hparams if isinstance(one, MomentHParams)]
+    if settings.ppl == "paper" and hparams and not readers:
+        readers = [_with_a_corpus(settings)]
     corpora: dict[tuple[str, int], list[MomentHParams]] = {}
     for reader in readers:
         corpora.setdefault(corpus_key(reader), []).append(reader)
     read = {key: read_corpus(some[0], settings.data_dir) for key, some in corpora.items()}
-    if settings.ppl == "paper" and hparams and not readers:
-        raise UserError("--ppl paper reads the statistics corpus, and this method has none; use wikitext2 or none")
     if settings.ppl == "wikitext2":
         wikitext2(paths.data_dir(settings.data_dir))
     downstream = open_downstream(
@@ -222,6 +228,20 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     for corpus, some in zip(read.values(), corpora.values(), strict=True):
         session.take_corpus(corpus, some)
     return session
+
+
+def _with_a_corpus(settings: CommonSettings) -> MomentHParams:
+    """The model's hparams of ZeroUnlearn, whose corpus ``--ppl paper`` reads beside a method that has none."""
+    own = settings.changed(hparams_fname=None, edit_layer_nums=None)
+    try:
+        hparams = read_hparams(own, "ZeroUnlearn")
+    except UserError as error:
+        raise UserError(
+            f"--ppl paper reads the statistics corpus, this method has none, and ZeroUnlearn's is not known ({error}); "
+            "use wikitext2 or none"
+        ) from error
+    assert isinstance(hparams, MomentHParams)
+    return hparams
 
 
 def _framed(dataset: dsets.Dataset, frame: Frame) -> dsets.Dataset:

@@ -27,6 +27,7 @@ IN_CHAT = (
     "prompts in the tokenizer's chat template: none (default), as the user's turn (user, or the flag alone), or as the "
     "start of the assistant's"
 )
+USUAL_SHARE = 0.1
 DOWNSTREAM = "downstream tasks (need requirements-extra.txt)"
 
 
@@ -36,7 +37,7 @@ class ModelSettings(Settings):
     model_name: Annotated[
         str,
         Flag(
-            f"the embedded model ({WORLD!r}, default), a folder's name, a folder, a hub id",
+            f"the embedded model ({WORLD!r}, default), a folder's name, a folder, a GGUF file, a hub id",
             reason=HASHED,
             group="model",
         ),
@@ -86,9 +87,12 @@ class CommonSettings(ModelSettings):
         Literal["num", "ratio"], Flag("whether --unlearn_num or --ratio counts", reason="unlearn_num is made of it")
     ] = "num"
     ratio: Annotated[
-        float,
-        Flag("with --ratio_or_num ratio: share of the forget pool", reason="unlearn_num is made of it"),
-    ] = 0.1
+        float | None,
+        Flag(
+            f"with --ratio_or_num ratio: share of the forget pool (default: {USUAL_SHARE})",
+            reason="unlearn_num is made of it",
+        ),
+    ] = None
     data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)", reason=HASHED)] = None
     results_dir: Annotated[str | None, Flag("run folders (default: results/)", reason=PLACE)] = None
     edit_layer_nums: Annotated[
@@ -112,7 +116,7 @@ class CommonSettings(ModelSettings):
         ),
     ] = "any"
     max_per_relation: Annotated[
-        int | None, Field(ge=1), Flag("of these take at most so many of each relation", decides="base")
+        int | None, Field(ge=1), Flag("take at most so many facts of each relation", decides="base")
     ] = None
     part: Annotated[
         str,
@@ -197,7 +201,7 @@ class CommonSettings(ModelSettings):
     def _check(self) -> Self:
         if not self.neutral_target.strip():
             raise ValueError("--neutral_target is empty; give a text, or leave it out for the end-of-text token")
-        if self.ratio_or_num == "ratio" and not (0 < self.ratio <= 1 and math.isfinite(self.ratio)):
+        if self.ratio_or_num == "ratio" and not (0 < self.forget_share <= 1 and math.isfinite(self.forget_share)):
             raise ValueError(f"--ratio {self.ratio}: give a share of the forget pool, above 0 and at most 1")
         if self.compat == "published" and self.chat_template != "none":
             raise ValueError("--compat published scores plain prompts, as the release does; leave out --chat_template")
@@ -207,6 +211,11 @@ class CommonSettings(ModelSettings):
                 f"--downstream_{given[0]} without --downstream_eval_steps: give --downstream_eval_steps 1 too"
             )
         return self
+
+    @property
+    def forget_share(self) -> float:
+        """``--ratio``, of the forget pool; it counts with ``--ratio_or_num ratio`` alone."""
+        return USUAL_SHARE if self.ratio is None else self.ratio
 
     def run(self, alg_name: str, ds_name: str, seed: int) -> "RunSettings":
         """One run of a sweep."""

@@ -101,7 +101,7 @@ def test_a_dry_run_estimates_and_writes_nothing(place, command, tmp_path, capsys
     before = set(tmp_path.rglob("*"))
     assert command(order(place[1][0], "a"), dry_run="", save_model=None, report=None) == 0
     told = capsys.readouterr().out
-    for word in ("1 facts would be unlearned", "statistics: about", "targets: about", "memory: about", "key overlap"):
+    for word in ("1 fact(s) would be unlearned", "statistics: about", "targets: about", "memory: about", "key overlap"):
         assert word in told
     assert set(tmp_path.rglob("*")) - before <= {tmp_path / "requests.jsonl"}
 
@@ -145,6 +145,7 @@ def test_the_model_is_not_written_over_its_source_and_outputs_are_new(place, com
         ({"requests": None}, "--requests FILE is missing"),
         ({"neutral_target": " "}, "--neutral_target is empty"),
         ({"alg_name": "Telepathy"}, "unknown method 'Telepathy'"),
+        ({"alg_name": "BASE"}, "--alg_name BASE forgets nothing; choose one of ZeroUnlearn, "),
         ({"facts_of": "nowhere.json"}, "nowhere.json"),
     ],
 )

@@ -98,7 +98,11 @@ def test_hparams(work, capfd, changes, culprit):
     assert work.runs() == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "", "\xff\x00"])
+DEEP, LONG = "[" * 100_000, "1" * 5000
+"""What json refuses with other errors than its own."""
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "", "\xff\x00", DEEP, LONG])
 def test_hparams_that_are_no_object(work, capfd, text):
     path = work.write("wrong.json", text)
     assert path in refusal(capfd, evaluate.main, work.arguments(hparams_fname=path))
@@ -115,6 +119,7 @@ def test_hparams_that_are_no_object(work, capfd, text):
         ("x.json", "[]", "x.json"),
         ("x.json", '[{"prompt": "{} was born in", "subject": "Ada", "target_tr', "x.json"),
         ("x.jsonl", "", "x.jsonl"),
+        *((name, text, "is not complete JSON") for name in ("x.json", "x.jsonl") for text in (DEEP, LONG)),
     ],
 )
 def test_data(work, capfd, name, text, culprit):
@@ -169,6 +174,22 @@ def test_a_model_that_overflows_before_any_edit_is_told(work, capfd, monkeypatch
     line = refusal(capfd, evaluate.main, [*work.arguments(**flags), "--use_cache", "--quiet"])
     assert "--dtype float32" in line and "no finite probability" in line
     assert list(work.results.rglob("*.json")) == []
+
+
+@pytest.mark.parametrize(
+    "flag", ["model_name", "model_path_dir", "hparams_fname", "ds_name", "data_dir", "results_dir"]
+)
+@pytest.mark.parametrize("path", ["x" * 300, "facts.jsonl/below"], ids=["too long", "below a file"])
+def test_paths_that_cannot_be(work, capfd, flag, path):
+    given = str(work.folder / path)
+    line = refusal(capfd, evaluate.main, work.arguments(**{flag: given, "ppl": "wikitext2"}))
+    assert given in line or "xxx" in line
+    assert work.runs() == []
+
+
+def test_a_model_whose_name_is_misspelt_is_told_before_its_hparams(work, capfd):
+    line = refusal(capfd, evaluate.main, ["--model_name", "wrold"])
+    assert "no model 'wrold'" in line and "correct --model_name" in line
 
 
 def test_the_world_has_no_such_data_set(work, capfd):

@@ -45,7 +45,7 @@ def _known(job: Job) -> str:
         said = facts[0].before[0].text if facts else ""
         known = sum(fact.known for fact in facts)
         rows.append([str(one.id), one.subject[:30], str(len(facts)), str(known), " ".join(said.split())[:40]])
-    return f"{aligned(rows)}\n{len(job.places)} facts would be unlearned"
+    return f"{aligned(rows)}\n{len(job.places)} fact(s) would be unlearned"
 
 
 def _time(job: Job, moments: CorpusMoments | None, there: bool) -> list[str]:

@@ -79,5 +79,10 @@ def free_gpus() -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     rows = [[part.strip() for part in line.split(",")] for line in listed.splitlines() if line.strip()]
-    free = [index for index, used, total in rows if float(used) < FREE_SHARE * float(total)]
+    free = [index for index, used, total in rows if _is_number(used, total) and int(used) < FREE_SHARE * int(total)]
     return [index for index in free if visible is None or index in visible.split(",")]
+
+
+def _is_number(*parts: str) -> bool:
+    """Whether nvidia-smi told them: of a GPU that is divided, or lost, it says ``[N/A]`` or ``[GPU is lost]``."""
+    return all(part.isdigit() for part in parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from baselines.registry import METHODS
+from baselines.registry import FORGETTING, METHODS
 from dsets.splits import most_facts
 from experiments.reporting.summaries import read_summary
 from experiments.reporting.table import markdown
@@ -96,8 +96,7 @@ def different(session: Session, grid: Iterable[Planned]) -> list[Planned]:
 def method_names(names: Sequence[str]) -> list[str]:
     """Names as given, commas allowed; ``all`` stands for every method but BASE, which every table has."""
     given = [name for text in names for name in text.split(",") if name]
-    every = [name for name in METHODS if name != "BASE"]
-    chosen = [name for one in given for name in (every if one == "all" else [one])]
+    chosen = [name for one in given for name in (FORGETTING if one == "all" else [one])]
     unknown = [name for name in chosen if name not in METHODS]
     if unknown or not chosen:
         raise UserError(f"unknown method {', '.join(unknown) or given!r}; choose from {', '.join(METHODS)}, or all")

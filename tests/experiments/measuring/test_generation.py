@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
+from experiments.measuring import generation
 from experiments.measuring.generation import TopK, _TopKNoise, generate_texts
 from util.errors import UserError
 from util.tokens import encode
@@ -116,6 +117,23 @@ def test_the_length_of_a_whole_text_counts_its_prompt(tiny):
     ]
     assert found == expected
     assert "" in found and any(found)
+
+
+def test_a_long_prompt_and_a_long_answer_do_not_share_a_batch_that_passes_the_positions(tiny, monkeypatch):
+    model, tokenizer = tiny
+    texts = ["a " * 110, "Ada", *PROMPTS]
+    settings = {"max_new_tokens": 100, "max_length": 120}
+    alone = [generate_texts(model, tokenizer, [text], batch_tokens=1, **settings)[0] for text in texts]
+    batches: list[tuple[int, int]] = []
+    plain = generation._continue
+
+    def counted(model, tokenizer, rows, limits, draw):
+        batches.append((len(rows), max(map(len, rows)) + max(limits)))
+        return plain(model, tokenizer, rows, limits, draw)
+
+    monkeypatch.setattr(generation, "_continue", counted)
+    assert generate_texts(model, tokenizer, texts, batch_tokens=10_000, **settings) == alone
+    assert all(tokens <= 128 for _, tokens in batches) and max(count for count, _ in batches) > 1
 
 
 def test_a_prompt_that_the_model_has_no_room_for_is_named(tiny):

@@ -99,6 +99,12 @@ def test_the_tokenised_split_is_warned_of(tmp_path, caplog):
         assert ("not comparable" in caplog.text) is warned
 
 
+def test_a_split_that_is_no_text_is_named(tmp_path):
+    (tmp_path / module.WIKITEXT2).write_bytes(b"\xff\xfe caf\xe9")
+    with pytest.raises(UserError, match=f"{module.WIKITEXT2} is not UTF-8 text"):
+        read_text("wikitext2", tmp_path)
+
+
 def test_the_published_protocol_counts_the_first_token(tiny, tmp_path):
     model, tokenizer = tiny
     corpus = Corpus("c", "d", TEXT * 10)

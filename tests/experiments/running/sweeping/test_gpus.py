@@ -47,6 +47,8 @@ def test_free_gpus(monkeypatch, tmp_path):
     assert gpus.choose_gpus("auto") == ["0", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
     assert gpus.free_gpus() == ["2"]
+    tool.write_text("#!/bin/sh\nprintf '1, [N/A], [N/A]\\n2, 0, 1000\\n'\n")
+    assert gpus.free_gpus() == ["2"], "what a divided or lost GPU has in use is not told"
     tool.write_text("#!/bin/sh\nexit 9\n")
     assert gpus.free_gpus() == []
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from baselines.registry import METHODS
+from baselines.registry import METHODS, method
 from dsets import Record
 from experiments.measuring.generation import TopK, generate_texts
 from experiments.measuring.perplexity import PerplexityText, perplexity
@@ -15,10 +15,12 @@ from experiments.tracing.restoring import TraceSettings, trace
 from experiments.tracing.traced_facts import as_fact
 from tests.contract import forget, hparams_for
 from tests.families import FAMILIES
-from tests.pretended import Pretended, device_of, spread
+from tests.pretended import Pretended, device_of, on, spread
 from tests.tiny import MODULE_NAMES, REQUESTS, TEXT, tiny_llama, tokenizer
-from util.editing import statistics
+from util.editing import statistics, target_cache
 from util.editing.statistics import CorpusMoments
+from util.editing.target_cache import TargetCache
+from util.hparams import TargetHParams
 from util.weights import read_weight
 
 pytestmark = pytest.mark.untraced
@@ -120,6 +122,41 @@ def test_every_method_edits_and_takes_it_back(name, first_layers):
     plain, found = both(work, first_layers)
     for one, other in zip(plain, found):
         torch.testing.assert_close(torch.Tensor.cpu(other), one)
+
+
+SEARCHING = [name for name in METHODS if issubclass(method(name).HParams, TargetHParams)]
+
+
+@pytest.fixture
+def tensors_read_onto(monkeypatch):
+    """Tensors of a file are said to be on the device that is asked for."""
+    real = target_cache.read_tensors
+
+    def read(path, key, device):
+        found = real(path, key, "cpu")
+        return found and (on(found[0], str(device)), found[1])
+
+    monkeypatch.setattr(target_cache, "read_tensors", read)
+
+
+@pytest.mark.usefixtures("tensors_read_onto")
+@pytest.mark.parametrize(
+    ("name", "first_layers", "one_by_one"),
+    [(name, n, False) for name in SEARCHING for n in (1, 2)] + [(name, 1, True) for name in ("MEMIT", "ROME")],
+)
+def test_edits_by_kept_targets_are_those_by_searched_ones(name, first_layers, one_by_one, tmp_path):
+    """Kept one by one, a fact that was searched before stands beside others that are searched anew."""
+    hparams, cache = hparams_for(name, "llama"), TargetCache(tmp_path, one_by_one=one_by_one)
+    model, tokenizer = llama()
+    after = []
+    with Pretended():
+        spread(model, first_layers)
+        for requests in ([REQUESTS[:1]] if one_by_one else []) + [REQUESTS, REQUESTS]:
+            edits = forget(name, model, tokenizer, hparams, requests=requests, target_cache=cache)
+            after.append([read_weight(model, module).clone() for module in hparams.rewrite_modules()])
+            edits.undo(model)
+    assert cache.saved > 0
+    assert all(torch.equal(one, other) for one, other in zip(after[-2], after[-1], strict=True))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -35,6 +36,9 @@ from util.runs import stages, write_json
 VERSION = 7
 """Raise when the same models and facts would give other results whatever the attack; `Attack.version` where it is one
 attack's. Parts of older audits are then not taken over."""
+
+NO_ROOM = "it needs more GPU memory than there is"
+"""Why an attack is skipped that ran out of it."""
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +125,8 @@ def run(
 
     A part that is there and was made under the same `key` is taken over, so that an audit that was interrupted goes on.
     budget: seconds of one attack; one that takes more ends at its next batch, is among the skipped, and leaves no part.
-    The plain prompt has none, since there is no verdict without it. told: a line of the log for each attack.
+    An attack that runs out of GPU memory ends likewise. The plain prompt has no budget and has to fit, since there is
+    no verdict without it. told: a line of the log for each attack.
     """
     found: dict[str, dict] = {}
     skipped: dict[str, str] = {}
@@ -182,6 +187,11 @@ def _part(audited: Audited, name: str, attack: Attack, parts: Path | None, key: 
         part = {"skipped": str(reason)}
     except OutOfTime:
         return {"stopped": time.perf_counter() - start}
+    except torch.OutOfMemoryError:
+        if name == PROMPT:
+            raise
+        log.info("attack %s is skipped: %s", name, NO_ROOM)
+        return {"skipped": NO_ROOM}
     if path:
         write_json(path, part)
     return part

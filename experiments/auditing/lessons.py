@@ -4,11 +4,15 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+import torch
+from transformers import PreTrainedModel
+
 from dsets import Record
 from experiments.auditing.attacks.asking import prompts_right
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from experiments.measuring.metrics import percent
-from util.likelihood import Answered, answered
+from util.batching import in_batches
+from util.likelihood import Answered, answer_log_likelihoods, answered
 
 Learning = Callable[[Sequence[Answered]], Generator[int, None, None]]
 """Rows to learn → numbers of steps; while it waits at one, the model after is as those steps have left it."""
@@ -49,6 +53,31 @@ def other_halves(audited: Audited) -> list[Lesson]:
         ):
             lessons.append(Lesson(rows(audited, [some[place] for place in taught if place < len(some)]), asked))
     return lessons
+
+
+def gradients(
+    model: PreTrainedModel, taught: Sequence[Answered], weights: Sequence[torch.Tensor], batch_tokens: int
+) -> list[torch.Tensor | None]:
+    """Of the NLL of the answers' tokens, mean over all of them: one a weight, of its shape, in float32; None where no
+    row reaches it.
+
+    Added up over batches of so many padded tokens; running out of GPU memory halves them and goes on. The rows of a
+    batch stay in their order, so that a single one gives the bits that a pass without batches would.
+    """
+    answers = sum(len(row.answer) for row in taught)
+    totals: list[torch.Tensor | None] = [None] * len(weights)
+
+    def read(group: list[int]) -> list[torch.Tensor | None]:
+        loss = -answer_log_likelihoods(model, [taught[i] for i in sorted(group)]).sum() / answers
+        return list(torch.autograd.grad(loss, weights, allow_unused=True))
+
+    with torch.enable_grad():
+        for _, found in in_batches([len(row.ids) for row in taught], batch_tokens, read):
+            for i, total in enumerate(totals):
+                one, found[i] = found[i], None  # whose memory the sum may need
+                if one is not None:
+                    totals[i] = one.float() if total is None else total + one
+    return totals
 
 
 def ask_while_learning(audited: Audited, lessons: Sequence[Lesson], learning: Learning) -> Outcome:

@@ -1,6 +1,6 @@
 """What else changed: how far the next-token distributions moved, at four distances from the facts.
 
-Shape letters: N prompts, V vocabulary.
+Shape letters: N prompts, O hidden size, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,9 @@ from util.hooks import frozen
 from util.tokens import encode, pad
 
 TAIL = 0.99
+AT_ONCE = 1 << 22
+"""Most log-probabilities that are held of one model at a time (32 MB in float64)."""
+
 OTHER_PROMPTS = 3
 """Prompts of other relations that are asked about a fact's subject."""
 
@@ -48,12 +51,16 @@ def _about_subject(audited: Audited, record: Record) -> list[str]:
 
 
 def _moved(audited: Audited, rows: Sequence[list[int]], places: Sequence[list[int]]) -> dict[str, float] | None:
-    """Over the tokens that follow each row's places; `_next_tokens` says which those are."""
+    """Over the tokens that follow each row's places (indices into it), batch by batch."""
     if not rows:
         return None
     models = (audited.before, audited.after)
-    before, after = (_next_tokens(model, rows, places, audited.batch_tokens) for model in models)
-    kl_N = divergence(before, after)
+
+    def read(group: list[int]) -> torch.Tensor:
+        return _divergences(models, [rows[i] for i in group], [places[i] for i in group])
+
+    with torch.no_grad(), frozen(audited.before), frozen(audited.after):
+        kl_N = torch.cat([some for _, some in in_batches([len(row) for row in rows], audited.batch_tokens, read)])
     return {"mean": kl_N.mean().item(), "tail": kl_N.quantile(TAIL).item(), "n": len(kl_N)}
 
 
@@ -64,18 +71,24 @@ def divergence(log_p_NV: torch.Tensor, log_q_NV: torch.Tensor) -> torch.Tensor:
     return torch.where(p_NV > 0, p_NV * (log_p_NV - log_q_NV), 0.0).sum(1).clamp_min(0)
 
 
-def _next_tokens(
-    model: PreTrainedModel, rows: Sequence[list[int]], places: Sequence[list[int]], batch_tokens: int
+def _divergences(
+    models: tuple[PreTrainedModel, PreTrainedModel], rows: Sequence[list[int]], places: Sequence[list[int]]
 ) -> torch.Tensor:
-    """log p of the tokens that follow the places (indices into it) of each row, (N, V) float32 on the CPU."""
-    found: dict[int, torch.Tensor] = {}
+    """KL(first ‖ second) of the tokens that follow the places, row after row, (N,) float64 on the CPU; one batch.
 
-    def read(group: list[int]) -> Sequence[torch.Tensor]:
-        hidden = final_hidden(model, pad([rows[i] for i in group], device=model.device))
-        asked = torch.cat([hidden[k, places[i]] for k, i in enumerate(group)])
-        return project(model, asked).log_softmax(-1).cpu().split([len(places[i]) for i in group])
+    Of all places only the hidden states are held, of AT_ONCE // V at a time the log-probabilities.
+    """
+    step = max(1, AT_ONCE // models[0].config.get_text_config().vocab_size)
+    parts = zip(*(_states(model, rows, places).split(step) for model in models), strict=True)
+    return torch.cat([divergence(*map(_next_token, models, states)) for states in parts])
 
-    with torch.no_grad(), frozen(model):
-        for group, some in in_batches([len(row) for row in rows], batch_tokens, read):
-            found |= zip(group, some, strict=True)
-    return torch.cat([found[i] for i in range(len(rows))])
+
+def _states(model: PreTrainedModel, rows: Sequence[list[int]], places: Sequence[list[int]]) -> torch.Tensor:
+    """The final hidden states at the places of each row, (N, O)."""
+    hidden = final_hidden(model, pad(rows, device=model.device))
+    return torch.cat([hidden[row, some] for row, some in enumerate(places)])
+
+
+def _next_token(model: PreTrainedModel, hidden_NO: torch.Tensor) -> torch.Tensor:
+    """log p of the tokens that follow the final hidden states, (N, V) float32 on the CPU."""
+    return project(model, hidden_NO).log_softmax(-1).cpu()

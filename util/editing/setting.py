@@ -12,10 +12,10 @@ from util.editing.contexts import Templates, check, fitting, generate
 from util.editing.key_contexts import Prefixes, in_context, prefixes
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
-from util.editing.targets import Site, Targets, find_targets, joined
+from util.editing.targets import Site, Targets, find_targets, joined, module_at
 from util.hparams import KeyContext, Target, TargetHParams
 from util.linalg import spd_factor
-from util.modeling import default_batch_tokens
+from util.modeling import default_batch_tokens, module
 from util.request import Request
 from util.weights import WeightEdits
 
@@ -88,7 +88,8 @@ class Setting:
         target: Target | None = None,
         final_logits: bool = False,
     ) -> Targets:
-        """`find_targets` for these requests, or what it gave when the same was asked before, by any method.
+        """`find_targets` for these requests, or what it gave when the same was asked before, by any method; either way
+        on the device of the module whose output they replace.
 
         target: how, by default as the hparams say.
         """
@@ -118,7 +119,8 @@ class Setting:
         key = (
             self.target_cache.key(*asked, target, self.seed, final_logits, fingerprints) if self.target_cache else None
         )
-        known = self.target_cache.read(key, self.model.device) if self.target_cache and key else None
+        home = next(module(self.model, module_at(hparams, layer, site)).parameters()).device
+        known = self.target_cache.read(key, home) if self.target_cache and key else None
         if known:
             return known
         start = time.perf_counter()

@@ -72,6 +72,11 @@ def joined(parts: Sequence[Targets]) -> Targets:
     )
 
 
+def module_at(hparams: TargetHParams, layer: int, site: Site) -> str:
+    """Name of the module whose output a is; targets lie on its device."""
+    return hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
+
+
 def find_targets(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -97,7 +102,7 @@ def find_targets(
     for other answers; seed draws the names of invented subjects. batch_tokens bounds the padded tokens of one batch;
     running out of GPU memory halves this batch and all that follow, and goes on.
     """
-    name = hparams.layer_module_tmp.format(layer) if site == "layer" else hparams.rewrite_module(layer)
+    name = module_at(hparams, layer, site)
     anchors_ON = plain(model, tokenizer, requests, ModuleSite(name), batch_tokens)
     none_N = anchors_ON.new_full((len(requests),), torch.nan)
     solved = Targets(torch.empty_like(anchors_ON), anchors_ON, none_N, torch.zeros_like(none_N))

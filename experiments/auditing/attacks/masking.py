@@ -16,9 +16,9 @@ from transformers import PreTrainedModel
 
 from experiments.auditing.changed_weights import changed_matrices
 from experiments.auditing.context import Audited, Outcome
-from experiments.auditing.lessons import ask_while_learning, other_halves
+from experiments.auditing.lessons import ask_while_learning, gradients, other_halves
 from util.hooks import frozen
-from util.likelihood import Answered, answer_log_likelihoods
+from util.likelihood import Answered
 from util.modeling import module
 from util.weights import read_weight
 
@@ -37,23 +37,23 @@ def mask(audited: Audited) -> Outcome:
     names = changed_matrices(audited.before, audited.after)
 
     def learning(rows: Sequence[Answered]) -> Generator[int, None, None]:
-        return _learnt(audited.after, names, rows)
+        return _learnt(audited.after, names, rows, audited.batch_tokens)
 
     return ask_while_learning(audited, other_halves(audited), learning)
 
 
-def _learnt(model: PreTrainedModel, names: Sequence[str], rows: Sequence[Answered]) -> Generator[int, None, None]:
+def _learnt(
+    model: PreTrainedModel, names: Sequence[str], rows: Sequence[Answered], batch_tokens: int
+) -> Generator[int, None, None]:
     """Numbers of steps, the model masked while it waits: no step, then each of STEPS."""
     scores = {name: _scores(model, name) for name in names}
     optimiser = torch.optim.Adam(scores.values(), lr=RATE)
-    answers = sum(len(row.answer) for row in rows)
     with frozen(model), masked(model, {name: _straight_through(one) for name, one in scores.items()}):
         yield 0
         for step in range(max(STEPS)):
-            with torch.enable_grad():
-                loss = -answer_log_likelihoods(model, rows).sum() / answers
-                optimiser.zero_grad()
-                loss.backward()
+            found = gradients(model, rows, list(scores.values()), batch_tokens)
+            for one, gradient_I in zip(scores.values(), found, strict=True):
+                one.grad = gradient_I
             optimiser.step()
             if step + 1 in STEPS:
                 yield step + 1

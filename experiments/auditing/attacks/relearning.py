@@ -14,9 +14,9 @@ from dsets.record import relation
 from experiments.auditing.attacks.asking import IRRELEVANT
 from experiments.auditing.changed_weights import layer_matrices
 from experiments.auditing.context import Audited, NotPossible, Outcome, renamed, same
-from experiments.auditing.lessons import Lesson, ask_while_learning, other_halves, rows
+from experiments.auditing.lessons import Lesson, ask_while_learning, gradients, other_halves, rows
 from util.hooks import frozen
-from util.likelihood import Answered, answer_log_likelihoods
+from util.likelihood import Answered
 from util.tokens import encode
 from util.weights import WeightEdits
 
@@ -89,10 +89,10 @@ def _once(some: Sequence[Sequence[Record]]) -> list[Record]:
 
 
 def _relearn(audited: Audited, lessons: Sequence[Lesson]) -> Outcome:
-    return ask_while_learning(audited, lessons, lambda lesson: _learnt(audited.after, lesson))
+    return ask_while_learning(audited, lessons, lambda lesson: _learnt(audited.after, lesson, audited.batch_tokens))
 
 
-def _learnt(model: PreTrainedModel, lesson: Sequence[Answered]) -> Generator[int, None, None]:
+def _learnt(model: PreTrainedModel, lesson: Sequence[Answered], batch_tokens: int) -> Generator[int, None, None]:
     """Numbers of steps, the model taught while it waits: none, then each of STEPS; at the end it is as before.
 
     Steps are made in float32 and then rounded to the weights' own type, in which most of them would be nothing.
@@ -104,11 +104,10 @@ def _learnt(model: PreTrainedModel, lesson: Sequence[Answered]) -> Generator[int
         yield 0
         for step in range(max(STEPS)):
             batch = [lesson[(step * ROWS + i) % len(lesson)] for i in range(min(ROWS, len(lesson)))]
-            loss = -(answer_log_likelihoods(model, batch).sum() / sum(len(row.answer) for row in batch))
-            loss.backward()
-            for weight, one in zip(weights, exact, strict=True):
-                one.grad, weight.grad = (None if weight.grad is None else weight.grad.float()), None
+            for one, gradient in zip(exact, gradients(model, batch, weights, batch_tokens), strict=True):
+                one.grad = gradient
             optimiser.step()
+            optimiser.zero_grad()
             with torch.no_grad():
                 for weight, one in zip(weights, exact, strict=True):
                     weight.copy_(one)
@@ -133,5 +132,4 @@ def _taught(model: PreTrainedModel) -> Iterator[list[torch.nn.Parameter]]:
         finally:
             for weight in weights:
                 weight.requires_grad_(False)
-                weight.grad = None
             edits.undo(model)

@@ -55,8 +55,9 @@ def drop_from_update(audited: Audited) -> Outcome:
     """
 
     def change(name: str) -> Less:
-        old = read_weight(audited.before, name).to(audited.after.device).double()
-        update = without_directions(read_weight(audited.after, name).double() - old, top=True)
+        new = read_weight(audited.after, name)
+        old = read_weight(audited.before, name).to(new.device).double()
+        update = without_directions(new.double() - old, top=True)
         return lambda count: old + update(count)
 
     return _try(audited, change)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from experiments.auditing import attacking, context
 from experiments.auditing.attack_registry import ATTACKS, Attack, choose
@@ -49,6 +50,33 @@ def test_an_attack_over_its_budget_is_skipped_and_not_half_reported(slow, tmp_pa
 def test_without_a_budget_nothing_is_skipped_and_the_prompt_has_none(slow):
     found = run(slow, choose(["prompt"], quick=False), budget=1e-9)
     assert list(found["attacks"]) == ["prompt"] and not found["skipped"]
+
+
+def without_room(audited):
+    """Runs out of GPU memory."""
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def without_room_for_wrong_answers(audited):
+    """Runs out of it in the second run of an attack alone."""
+    return without_room(audited) if "wrong" in str(audited.facts[0].case_id) else prompt(audited)
+
+
+@pytest.mark.parametrize("attack", [without_room, without_room_for_wrong_answers])
+def test_an_attack_that_runs_out_of_memory_is_skipped_and_the_audit_goes_on(audited, monkeypatch, tmp_path, attack):
+    """Without its wrong answers its level of chance would be too low."""
+    monkeypatch.setitem(ATTACKS, "forms", Attack(attack, ""))
+    monkeypatch.setattr(attacking, "locality", lambda _audited: {})
+    found = run(audited, choose(["forms", "rank"], quick=False), tmp_path, "key")
+    assert list(found["attacks"]) == ["prompt", "rank"]
+    assert "GPU memory" in found["skipped"]["forms"]
+    assert not list(tmp_path.glob("forms*"))  # a later audit with more memory asks anew
+
+
+def test_there_is_no_audit_without_room_for_the_prompt(audited, monkeypatch):
+    monkeypatch.setitem(ATTACKS, "prompt", Attack(without_room, ""))
+    with pytest.raises(torch.OutOfMemoryError):
+        run(audited, choose(["rank"], quick=False))
 
 
 def test_every_pass_looks_at_the_clock(audited):

@@ -9,18 +9,21 @@ import torch
 import dsets
 from baselines import memit
 from dsets.corpus import load_corpus
+from experiments.auditing import lessons
 from experiments.auditing.attacking import prepare
 from experiments.auditing.attacks import masking, relearning
 from experiments.auditing.attacks.asking import IRRELEVANT, prompt
 from experiments.auditing.attacks.masking import mask, masked
 from experiments.auditing.attacks.relearning import on_other_half, on_same_subjects, on_unrelated_text
 from experiments.auditing.context import NotPossible, with_wrong_answers
-from experiments.auditing.lessons import other_halves
+from experiments.auditing.lessons import gradients, other_halves, rows
 from experiments.auditing.verdict import LEVEL, figure
 from tests.experiments.auditing.conftest import share
 from tests.experiments.auditing.fakes import never_knew
+from tests.memory import Peak
 from util.editing.statistics import CorpusMoments
 from util.hooks import capture
+from util.likelihood import answer_log_likelihoods
 from util.paths import hparams_dir
 from util.tokens import encode
 from util.weights import WeightEdits, read_weight
@@ -196,3 +199,61 @@ def test_the_same_subjects_need_other_facts_and_another_wording_is_none(audited)
     again = tuple(replace(one, prompt="It is said: " + one.prompt) for one in audited.facts)
     with pytest.raises(NotPossible, match="same subjects"):
         on_same_subjects(replace(audited, context=again))
+
+
+@pytest.fixture
+def taught(audited):
+    """Rows, two matrices that they reach and one that they do not."""
+    names = ("model.layers.1.mlp.down_proj.weight", "model.layers.3.self_attn.q_proj.weight")
+    weights = [audited.after.get_parameter(name) for name in names]
+    return rows(audited, audited.records), [*weights, torch.zeros(2, 3, requires_grad=True)]
+
+
+def test_one_batch_of_a_lesson_gives_the_gradients_of_its_mean_to_the_bit(audited, taught):
+    some, weights = taught
+    loss = -answer_log_likelihoods(audited.after, some).sum() / sum(len(row.answer) for row in some)
+    expected = torch.autograd.grad(loss, weights[:2])
+    with torch.no_grad():
+        *found, none = gradients(audited.after, some, weights, 2048)
+    assert none is None
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("room", [1, 4, 7])
+def test_a_lesson_that_runs_out_of_memory_is_learnt_in_smaller_batches(audited, taught, monkeypatch, room):
+    expected, sizes = gradients(audited.after, *taught, 2048), []
+    monkeypatch.setattr(lessons, "answer_log_likelihoods", in_room_for(room, sizes))
+    found = gradients(audited.after, *taught, 2048)
+    assert sum(sizes) == len(taught[0]) and max(sizes) <= room
+    for one, other in zip(found[:2], expected[:2], strict=True):
+        assert (one - other).norm() < 1e-5 * other.norm()
+
+
+def in_room_for(most, sizes=None):
+    """Likelihoods of so many rows at a time; sizes: of the batches that had room."""
+
+    def likelihoods(model, some):
+        if len(some) > most:
+            raise torch.OutOfMemoryError
+        if sizes is not None:
+            sizes.append(len(some))
+        return answer_log_likelihoods(model, some)
+
+    return likelihoods
+
+
+def test_small_batches_take_little_memory(audited, taught):
+    most = []
+    for batch_tokens in (2048, 60):
+        with Peak() as peak:
+            gradients(audited.after, *taught, batch_tokens)
+        most.append(peak.most)
+    assert most[1] < most[0] / 2
+
+
+@pytest.mark.parametrize("attack", [on_other_half, on_unrelated_text, mask])
+def test_what_is_learnt_does_not_hang_on_the_batches(small, edited, monkeypatch, attack):
+    monkeypatch.setattr(masking, "STEPS", (2,))
+    expected = attack(small)
+    monkeypatch.setattr(lessons, "answer_log_likelihoods", in_room_for(1))
+    assert attack(small) == expected

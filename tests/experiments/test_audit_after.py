@@ -48,6 +48,17 @@ def test_a_run_is_made_again_to_the_bit_and_knows_its_facts(work, run_of, tmp_pa
     assert again["made_from"]["facts"] == str(run)
 
 
+def test_a_run_of_an_earlier_version_named_a_share_that_nobody_gave(work, run_of, tmp_path, caplog):
+    run, _ = run_of
+    copy = tmp_path / "results" / "MEMIT" / "copy"
+    shutil.copytree(run, copy)
+    told = json.loads((copy / "run.json").read_text())
+    told["arguments"]["ratio"] = 0.1
+    (copy / "run.json").write_text(json.dumps(told))
+    audited(work, tmp_path / "out", after=copy)
+    assert "--ratio" not in caplog.text
+
+
 def test_a_run_that_would_not_be_the_same_is_refused(work, run_of, tmp_path, monkeypatch):
     run, saved = run_of
     copy = tmp_path / "results" / "MEMIT" / "copy"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from util.paths import root
 
-LANGUAGES = {"bash", "python", "json", "mermaid"}
+LANGUAGES = {"bash", "python", "json", "jsonl", "mermaid"}
 PROGRAMS = ("python ", "python3 ", "bash ", "sh ", "pip ", "source ", "git ")
 """How a piece of code in a sentence begins if it is a command."""
 

@@ -19,6 +19,7 @@ from transformers import AutoTokenizer
 import dsets
 from dsets import world
 from experiments import random_model
+from experiments.requests.asking.wanted import read_requests
 from experiments.running.sweeping import variants
 from tests import documented
 from tests.documented import Block, Command
@@ -221,6 +222,17 @@ def test_python_runs(block, place):
 def test_facts_load(block, place):
     (place / "shown.json").write_text(block.text, encoding="utf-8")
     assert len(dsets.load("shown.json").records) == len(json.loads(block.text))
+
+
+@pytest.mark.parametrize("block", documented.all_blocks("jsonl"), ids=identify)
+def test_requests_are_read_and_are_facts_of_the_world(block, place, world_records):
+    (place / "shown.jsonl").write_text(block.text, encoding="utf-8")
+    asked = read_requests(str(place / "shown.jsonl"))
+    known = {
+        (one["requested_rewrite"]["subject"], one["requested_rewrite"]["target_true"]["str"])
+        for one in world_records("mcf")
+    }
+    assert asked and {(one.subject, one.record.target_true) for one in asked} <= known
 
 
 SCRIPTS = sorted(path.stem for path in (root() / "experiments").glob("*.py") if not path.stem.startswith("_"))

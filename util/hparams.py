@@ -36,7 +36,7 @@ class HParams(BaseModel):
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise UserError(f"hparams file {path} does not exist; {_available(Path(path))}") from error
+            raise UserError(f"hparams file {path} does not exist; {available(Path(path))}") from error
         except (ValueError, RecursionError, IsADirectoryError) as error:
             raise UserError(f"hparams file {path} is no JSON file: {error}") from error
         if not isinstance(values, dict):
@@ -47,7 +47,8 @@ class HParams(BaseModel):
             raise UserError(f"hparams file {path}: {_complaints(error, cls)}") from error
 
 
-def _available(path: Path) -> str:
+def available(path: Path) -> str:
+    """What lies beside a file that is not there, for the line that says so."""
     names = sorted(entry.name for entry in path.parent.glob("*.json"))
     return (
         f"{path.parent} has {', '.join(names) or 'none'}; name one of these, or write one for a new model with "

@@ -77,7 +77,7 @@ def cli(main: Callable[[list[str] | None], object]) -> None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (*NO_ROOM, *NO_PLACE):
+        if error.errno not in NO_ROOM and not (error.errno in NO_PLACE and error.filename):
             raise
         print(f"error: {_refused(error)}", file=sys.stderr)
         sys.exit(2)

@@ -162,17 +162,16 @@ class Ledger:
         named = _hash([self._digest(str(one.case_id)) for one in requests])
         same = [one for one in reversed(self.chain.records) if one.kind == "model" and one.body["requests"] == named]
         alike = [one for one in same if one.body["environment"] == environment]
-        for record in (alike or same)[:1]:
-            if record.body["weights"] == weights:
-                continue
+        last = next(iter(alike or same), None)
+        if last and last.body["weights"] != weights:
             if alike:
                 raise UserError(
-                    f"record {record.number} of ledger {self.chain.folder} names another model for the same requests "
+                    f"record {last.number} of ledger {self.chain.folder} names another model for the same requests "
                     "in the same environment; nothing was recorded"
                 )
             log.warning(
                 "record %d has another model for the same requests, from another environment or another dtype",
-                record.number,
+                last.number,
             )
         self.chain.append(
             "model", {"requests": named, "count": len(requests), "weights": weights, "environment": environment}

@@ -40,7 +40,7 @@ from util.weights import WeightEdits
 
 Figures = dict[str, float | None]
 
-VERSION = 2
+VERSION = 3
 """Raise when the same settings would lead to other figures."""
 
 

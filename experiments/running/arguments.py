@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from baselines.registry import FORGETTING
 from util.errors import UserError
 from util.runs import Parser
 
@@ -160,6 +161,13 @@ def seed_number(text: str) -> int:
     if re.fullmatch(r"-?\d{1,9}", text):
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at most 9 digits")
+
+
+def forgetting(text: str) -> str:
+    """The name of a method, on a command line where BASE, which changes nothing, has no place."""
+    if text == "BASE":
+        raise argparse.ArgumentTypeError(f"BASE forgets nothing; choose one of {', '.join(FORGETTING)}")
+    return text
 
 
 def share(text: str) -> float:

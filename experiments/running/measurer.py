@@ -54,7 +54,8 @@ class Measurer:
     def text(self, settings: RunSettings, corpus: Corpus | None) -> PerplexityText:
         """What the perplexity is measured on, by ``--ppl``.
 
-        Where that is a corpus and this method has none, it is the one of another method of the sweep.
+        Where that is a corpus and this method has none, it is the one of another method of the sweep, or that of
+        ZeroUnlearn's hparams for the model.
         """
         data_dir = paths.data_dir(settings.data_dir)
         corpus = corpus or next(iter(self.session.corpora.values()), None)

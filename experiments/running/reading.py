@@ -13,7 +13,7 @@ from experiments.measuring import sampled_corpus
 from experiments.running.settings import CommonSettings
 from util import modeling, paths
 from util.errors import UserError
-from util.hparams import HParams, LayerHParams, MomentHParams
+from util.hparams import HParams, LayerHParams, MomentHParams, available
 
 STANDS_FOR = {"wikimedia/wikipedia:20231101.en": excerpt.NAME}
 """Set of the hub → the corpus that is measured where it cannot be had (docs/real_models.md compares them)."""
@@ -43,7 +43,7 @@ def _check_model(settings: CommonSettings, hparams: Path) -> None:
     if paths.model_dir(settings.model_name, settings.model_path_dir) is None:
         raise UserError(
             f"no model {settings.model_name!r} is here, and hparams file {hparams} does not exist; correct "
-            "--model_name, or name hparams for a model of the hub with --hparams_fname"
+            f"--model_name, or name hparams for a model of the hub with --hparams_fname ({available(hparams)})"
         )
 
 

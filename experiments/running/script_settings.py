@@ -10,7 +10,7 @@ from dsets import DATASETS, USUAL, usual
 from dsets.splits import PARTS
 from experiments.benchmarking.work import WORK
 from experiments.measuring.ppl_texts import KNOWN, PPL_TEXTS
-from experiments.running.arguments import Flag, seed_number, share
+from experiments.running.arguments import Flag, forgetting, seed_number, share
 from experiments.running.settings import HASHED, IN_CHAT, PLACE, ROUNDING, CommonSettings, ModelSettings, RunSettings
 from experiments.running.sweeping.variants import PRESETS
 from experiments.tracing.pieces import PIECES
@@ -19,8 +19,8 @@ from util.choices import CHAT_TEMPLATES, WORLD
 ARMS = ("ledger", "repeated", "alphaedit")
 """Of arrivals.py: see `experiments.requests.over_time`."""
 
+METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
 HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
-METHOD = f"one of {', '.join(METHODS)}"
 
 
 class FactsSettings(ModelSettings):
@@ -100,8 +100,7 @@ class CollectSettings(ModelSettings):
     alg_name: Annotated[
         str,
         Flag(
-            f"whose hparams name modules and corpus: {METHOD} (default: ZeroUnlearn); methods with the same ones share "
-            "the files",
+            f"whose hparams name modules and corpus: {METHOD}; methods with the same ones share the files",
             metavar="METHOD",
         ),
     ] = "ZeroUnlearn"
@@ -191,7 +190,12 @@ class ArrivalsSettings(FactsSettings):
     """The command line of arrivals.py."""
 
     alg_name: Annotated[
-        str, Flag(f"of the ledger and of the repeated edits: {METHOD} (default: MEMIT)", metavar="METHOD")
+        str,
+        Flag(
+            f"of the ledger and of the repeated edits: one of {', '.join(FORGETTING)} (default: MEMIT)",
+            read=forgetting,
+            metavar="METHOD",
+        ),
     ] = "MEMIT"
     hparams_fname: Annotated[str | None, Flag(HPARAMS)] = None
     data_dir: Annotated[str | None, Flag("data sets and corpora (default: data/)")] = None
@@ -204,12 +208,6 @@ class ArrivalsSettings(FactsSettings):
     ppl: Annotated[str, Flag("perplexity text (default: auto)", choices=PPL_TEXTS)] = "auto"
     output: Annotated[str | None, Flag("folder of figures and picture (default: results/arrivals)")] = None
     skip_plot: Annotated[bool, Flag("draw no picture")] = False
-
-    @model_validator(mode="after")
-    def _forgets(self) -> Self:
-        if self.alg_name == "BASE":
-            raise ValueError(f"--alg_name BASE forgets nothing; choose one of {', '.join(FORGETTING)}")
-        return self
 
     def run_settings(self) -> RunSettings:
         """What evaluate.py is told for the same facts, all at once."""

@@ -16,7 +16,6 @@ from experiments.running import run as unlearn
 from tests.experiments.small import hparams_of, read, without_times
 from tests.tiny import TEXT, tokenizer
 from util import modeling
-from util.errors import UserError
 from util.runs import cli
 from util.weights import WeightEdits, weights_hash
 
@@ -187,22 +186,6 @@ def test_base_scores_are_reused_from_the_cache(work, monkeypatch):
     assert json.dumps(without_times(first)) == json.dumps(without_times(second))
 
 
-def test_a_share_of_the_pool(work):
-    evaluate.main(work.arguments(ratio_or_num="ratio", ratio=0.5))
-    assert read(work.runs()[0], "summary.json")["unlearn_num"] == 6
-
-
-def test_a_share_that_does_not_count_is_told(work, caplog):
-    evaluate.main(work.arguments(ratio=0.5))
-    asked = read(work.runs()[0], "summary.json")["unlearn_num"]
-    assert f"--ratio 0.5 does not count without --ratio_or_num ratio: {asked} facts are forgotten" in caplog.text
-
-
-def test_the_last_layers_only(work):
-    evaluate.main(work.arguments(edit_layer_nums=1))
-    assert read(work.runs()[0], "params.json")["layers"] == [2]
-
-
 def test_quiet_says_little(work, capfd):
     mild = work.hparams("mild.json", projector="none")  # which takes nothing from others that would be warned of
     cli(lambda _: evaluate.main([*work.arguments(hparams_fname=mild), "--quiet"]))
@@ -279,30 +262,6 @@ def test_what_may_be_left_out(work):
     assert summary["unlearned"]["ppl"] is None
     rows = read(work.runs()[0], "retain.jsonl")
     assert len(rows) == summary["retain_num"] and all(row["before"] is row["after"] is None for row in rows)
-
-
-def test_the_published_perplexity_beside_a_method_without_a_corpus(work, monkeypatch, tmp_path):
-    """It is that of ZeroUnlearn's corpus for the model, as in a sweep."""
-    flags = work.arguments(alg_name="GA", hparams_fname=hparams_of(work, "GA"))
-    monkeypatch.setenv("ZEROUNLEARN_HPARAMS", str(tmp_path))
-    with pytest.raises(UserError, match="--ppl paper reads .*ZeroUnlearn's is not known.*Tiny.json does not exist"):
-        evaluate.main(flags)
-    (tmp_path / "ZeroUnlearn").mkdir()
-    (tmp_path / "ZeroUnlearn" / "Tiny.json").write_bytes((work.folder / "hparams.json").read_bytes())
-    evaluate.main(flags)
-    evaluate.main(work.arguments())
-    alone, beside = (read(folder, "summary.json")["base"]["ppl"] for folder in work.runs())
-    assert alone == beside is not None
-
-
-def test_a_model_that_cannot_be_saved_after_all_is_one_line(work, monkeypatch):
-    def full(*_args, **_options):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(unlearn, "tensors_atomically", full)
-    with pytest.raises(UserError, match="--save_model .*out cannot be written .Input/output error"):
-        evaluate.main(work.arguments(save_model=work.results / "out", ppl="none"))
-    assert work.runs() == []
 
 
 def test_imported_moments_make_another_run(work, monkeypatch, tmp_path):

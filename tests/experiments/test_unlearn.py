@@ -145,7 +145,7 @@ def test_the_model_is_not_written_over_its_source_and_outputs_are_new(place, com
         ({"requests": None}, "--requests FILE is missing"),
         ({"neutral_target": " "}, "--neutral_target is empty"),
         ({"alg_name": "Telepathy"}, "unknown method 'Telepathy'"),
-        ({"alg_name": "BASE"}, "--alg_name BASE forgets nothing; choose one of ZeroUnlearn, "),
+        ({"alg_name": "BASE"}, "argument --alg_name: BASE forgets nothing; choose one of ZeroUnlearn, "),
         ({"facts_of": "nowhere.json"}, "nowhere.json"),
     ],
 )

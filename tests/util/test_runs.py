@@ -148,6 +148,14 @@ def test_exit_codes(capsys, problem, code, line):
     assert said.err.startswith(line) and said.err.count("\n") == 1
 
 
+def test_what_the_system_refuses_without_a_path_is_a_bug():
+    def main(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with pytest.raises(PermissionError):
+        cli(main)
+
+
 LATE = """
 import logging
 from util.runs import cli

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from baselines.registry import BEST, FORGETTING
 from dsets import DATASETS, USUAL, usual
 from experiments.measuring.ppl_texts import PPL_TEXTS
-from experiments.running.arguments import Flag, seed_number, share
+from experiments.running.arguments import Flag, forgetting, seed_number, share
 from experiments.running.settings import ModelSettings
 from util.request import NEUTRAL
 
@@ -27,7 +27,9 @@ class UnlearnSettings(ModelSettings):
             metavar="DATASET",
         ),
     ] = None
-    alg_name: Annotated[str, Flag(f"one of {', '.join(FORGETTING)} (default: {BEST})", metavar="METHOD")] = BEST
+    alg_name: Annotated[
+        str, Flag(f"one of {', '.join(FORGETTING)} (default: {BEST})", read=forgetting, metavar="METHOD")
+    ] = BEST
     hparams_fname: Annotated[
         str | None,
         Flag(
@@ -67,8 +69,6 @@ class UnlearnSettings(ModelSettings):
             raise ValueError("--requests FILE is missing; name the file of what to forget, or - for standard input")
         if self.withdraw is not None and (self.ledger is None or self.requests is not None):
             raise ValueError("--withdraw ID goes with --ledger DIR and without --requests; give these")
-        if self.alg_name == "BASE":
-            raise ValueError(f"--alg_name BASE forgets nothing; choose one of {', '.join(FORGETTING)}")
         if not (self.save_model or self.save_patch or self.dry_run):
             raise ValueError("nothing would be kept: give --save_model DIR, --save_patch FILE, or --dry_run")
         if self.dry_run and (self.save_model or self.save_patch or self.report or self.ledger):

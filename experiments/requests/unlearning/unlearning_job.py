@@ -55,7 +55,7 @@ class Job:
 
     def finish(self) -> dict[str, object]:
         """Edit, write the result, ask again; returns the report. Nothing is edited or written where nothing is known
-        and no ledger holds anything."""
+        and there is no ledger."""
         if not self.places and self.ledger is None:
             return self.report(WeightEdits(), self.opened.weights)
         with self.opened.watch.stage("statistics"):

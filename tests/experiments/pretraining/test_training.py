@@ -74,6 +74,8 @@ def test_rate_is_constant_then_falls_to_zero():
     settings = PretrainSettings(steps=10, constant=0.4)
     assert [rate(step, settings) for step in range(5)] == [1.0] * 5
     assert rate(7, settings) == pytest.approx(0.5) and rate(10, settings) == 0.0
+    always = PretrainSettings(steps=10, constant=1.0)
+    assert [rate(step, always) for step in range(11)] == [1.0] * 11
 
 
 def test_says_how_far_it_is_where_no_bar_is_drawn(known, tokenizer, tmp_path, caplog):

@@ -69,6 +69,18 @@ def test_all_ways_are_handed_the_same_facts_and_subjects(work, tmp_path, monkeyp
     assert first[0] == first[1], "the first step is the same for both"
 
 
+def test_a_last_step_that_is_not_full_counts_the_facts_there_are(work, tmp_path, monkeypatch):
+    """The tiny model's file has 24 facts, 12 of them in the forget pool."""
+    read = over_time.read_hparams
+    monkeypatch.setattr(over_time, "read_hparams", lambda run, name: None if name == "AlphaEdit" else read(run, name))
+    flags = {"alg_name": "FT", "hparams_fname": hparams_of(work, "FT"), "steps": 2, "size": 7, "watched": 1}
+    dropped = dict.fromkeys(("unlearn_num", "retain_num", "results_dir"))
+    own = ("--output", str(tmp_path), "--skip_plot", "--arms", "repeated", "--quiet")
+    script.main([*work.arguments(**flags | dropped | {"ppl": "none"}), *own])
+    told = json.loads((tmp_path / "arrivals.json").read_text(encoding="utf-8"))["arms"]["repeated"]
+    assert [step["facts"] for step in told] == [12, 7, 12]
+
+
 def test_a_step_whose_numbers_break_is_told_in_one_line(work, tmp_path, monkeypatch):
     def broken(*_args, **_options):
         raise FloatingPointError("the edited model's numbers are not finite; its weights were put back")

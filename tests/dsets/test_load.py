@@ -17,7 +17,7 @@ from util.errors import UserError
     [
         (b"", "the file is empty"),
         (b"[]", "is an empty data set"),
-        (json.dumps([rows.zsre()]).encode()[:-20], "if it was cut off, delete it and fetch it again"),
+        (json.dumps([rows.zsre()]).encode()[:-20], "a fetched one that was cut off is to be deleted"),
         (b'{"prompt": 1}\n{"prompt": 2}', "must be named .jsonl"),
         (b'{"a": 1}', "it must be a JSON list"),
         (b"[1]", r"record 0 \(from 0\) is 1; it must be an object"),

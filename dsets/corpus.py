@@ -13,7 +13,7 @@ from dsets.excerpt import NAME as EXCERPT
 from dsets.excerpt import excerpt
 from dsets.texts import text_of, warn_if_fewer
 from util import paths
-from util.errors import UserError
+from util.errors import NotJson, UserError, parsed
 
 SUFFIXES = (".txt", ".json", ".jsonl", ".parquet")
 RENAMED = {
@@ -152,8 +152,8 @@ def _json_list(path: Path) -> Iterator[str]:
 
 def _json(text: str, where: str):
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parsed(text)
+    except NotJson as error:
         raise UserError(f"corpus {where} is not complete JSON ({error}); mend the file") from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsets.record import Record
 from dsets.texts import HALF_CHARACTER, is_text
-from util.errors import UserError
+from util.errors import NotJson, UserError, parsed
 
 
 class Unusable(Exception):
@@ -178,10 +178,10 @@ def read_rows(content: bytes, source: str, suffix: str = ".json") -> list[RawRow
 def _json_values(content: bytes, source: str, lines: bool) -> tuple[str, Any]:
     try:
         text = content.decode("utf-8-sig")
-        return text, list(_json_lines(text, source)) if lines else json.loads(text)
+        return text, list(_json_lines(text, source)) if lines else parsed(text)
     except UnicodeDecodeError as error:
         raise UserError(f"{source} is not UTF-8 text: {error}; it must be JSON") from error
-    except (ValueError, RecursionError) as error:
+    except NotJson as error:
         raise UserError(f"{source} is not complete JSON ({error}); {_json_advice(text)}") from error
 
 
@@ -202,8 +202,8 @@ def _json_lines(text: str, source: str) -> Iterator:
         if not line.strip():
             continue
         try:
-            yield json.loads(line)
-        except (ValueError, RecursionError) as error:
+            yield parsed(line)
+        except NotJson as error:
             raise UserError(f"{source}: line {number} is not complete JSON ({error}); one object a line") from error
 
 

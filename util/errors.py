@@ -1,4 +1,7 @@
-"""The one exception that means: the user can mend this."""
+"""The one exception that means: the user can mend this; and JSON of somebody else's, whose faults are one error."""
+
+import json
+from typing import Any
 
 
 class UserError(ValueError):
@@ -6,3 +9,15 @@ class UserError(ValueError):
 
     Command lines print the message on stderr and exit with 2. Every other exception is a bug and keeps its traceback.
     """
+
+
+class NotJson(Exception):
+    """A text that is no JSON, is nested too deep or holds a number too long to be read. Its cause is json's own."""
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text. Raises NotJson, which is no UserError: who reads the text knows what it should be."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(str(error)) from error

@@ -1,6 +1,5 @@
 """Strict JSON → frozen, typed hyperparameters. Unknown, missing or mistyped keys stop the run, naming file and key."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -8,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from util.errors import UserError
+from util.errors import NotJson, UserError, parsed
 
 Target = Literal["neutral", "ignorance", "one_step"]
 """How a fact's new activation is found, see `TargetHParams`."""
@@ -34,10 +33,10 @@ class HParams(BaseModel):
     def from_json(cls, path: str | os.PathLike) -> Self:
         """Read and validate a file. Raises UserError naming the file and every offending key."""
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = parsed(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(f"hparams file {path} does not exist; {available(Path(path))}") from error
-        except (ValueError, RecursionError, IsADirectoryError) as error:
+        except (NotJson, UnicodeDecodeError, IsADirectoryError) as error:
             raise UserError(f"hparams file {path} is no JSON file: {error}") from error
         if not isinstance(values, dict):
             raise UserError(f"hparams file {path} holds a {type(values).__name__}; it must be one JSON object")

@@ -125,7 +125,7 @@ def test_hparams_that_are_no_object(work, capfd, text):
 def test_data(work, capfd, name, text, culprit):
     path = work.write(name, text)
     line = refusal(capfd, evaluate.main, work.arguments(ds_name=path))
-    assert culprit in line and path in line
+    assert culprit in line and path in line and line.count(path) == 1
     assert work.runs() == []
 
 

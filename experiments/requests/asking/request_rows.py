@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsets import named_files
 from dsets.texts import HALF_CHARACTER, is_text
-from util.errors import UserError
+from util.errors import NotJson, UserError, parsed
 
 STDIN = "-"
 MOST_ROWS = 1000
@@ -77,22 +77,24 @@ def _from_lines(text: str, source: str) -> Iterator[Row]:
             yield Row({"sentence": line.strip()}, place)
             continue
         try:
-            yield _row(json.loads(line), place)
-        except (ValueError, RecursionError) as error:
+            value = parsed(line)
+        except NotJson as error:
             raise UserError(
                 f"{place} is not complete JSON ({_complaint(error)}); one object or sentence a line"
             ) from error
+        yield _row(value, place)
 
 
-def _complaint(error: Exception) -> str:
+def _complaint(error: NotJson) -> str:
     """What is wrong with a line's JSON, less the line that json counts from 1."""
-    return f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    cause = error.__cause__
+    return f"{cause.msg}, column {cause.colno}" if isinstance(cause, json.JSONDecodeError) else str(error)
 
 
 def _from_list(text: str, source: str) -> Iterator[Row]:
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parsed(text)
+    except NotJson as error:
         raise UserError(
             f"{source} is not complete JSON ({error}); a file with one object a line is a .jsonl"
         ) from error

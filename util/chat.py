@@ -20,6 +20,14 @@ TRIED = 'Is "a" {b} <c>\n& ’d’ 東京 \\ e?'
 """What a template might change."""
 
 
+class NoTemplate(UserError):
+    """A tokenizer without a chat template that can be used. reason: why, without what to do about it."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason}; leave --chat_template out")
+        self.reason = reason
+
+
 def chat_frame(tokenizer: PreTrainedTokenizerBase, mode: str) -> Frame:
     """What the tokenizer's chat template puts around a prompt.
 
@@ -27,13 +35,13 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, mode: str) -> Frame:
     template's text of such a conversation up to the answer: its prompt for generation, and what it puts between that
     and an answer, such as an empty block of thoughts. ``assistant``: the prompt begins what the assistant says, after
     OPENING. System prompts are the template's own.
-    Raises UserError for a tokenizer without a chat template, and for one that changes texts or drops them. White space
+    Raises NoTemplate for a tokenizer without a chat template, and for one that changes texts or drops them. White space
     at the ends of what a user says may be trimmed: the frame then does so too.
     """
     if mode not in ("user", "assistant"):
         raise ValueError(f"mode {mode!r}: 'user' or 'assistant'")
     if not tokenizer.chat_template:
-        raise UserError(f"tokenizer {tokenizer.name_or_path!r} has no chat template; leave --chat_template out")
+        raise NoTemplate(f"tokenizer {tokenizer.name_or_path!r} has no chat template")
     if mode == "assistant":
         before, _ = _parts(_rendered(tokenizer, OPENING), ANSWERED)
         return _checked(Frame(before))
@@ -42,7 +50,7 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, mode: str) -> Frame:
     for frame in (Frame(before, after), Frame(before, after, trims=True)):
         if all(_rendered(tokenizer, text).startswith(frame.around(text)) for text in (TRIED, f"\n {TRIED} \n")):
             return _checked(frame)
-    raise UserError(f"{NOT_FIT}: it changes what the user says; leave --chat_template out")
+    raise NoTemplate(f"{NOT_FIT}: it changes what the user says")
 
 
 def _rendered(tokenizer: PreTrainedTokenizerBase, said: str) -> str:
@@ -51,18 +59,18 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, said: str) -> str:
     try:
         return str(tokenizer.apply_chat_template(turns, tokenize=False, date_string=DATE))
     except (TemplateError, ValueError) as error:
-        raise UserError(f"{NOT_FIT} ({str(error).splitlines()[0]}); leave --chat_template out") from error
+        raise NoTemplate(f"{NOT_FIT} ({str(error).splitlines()[0]})") from error
 
 
 def _parts(text: str, marker: str) -> tuple[str, str]:
     """What stands before and after a text that stands there once."""
     if text.count(marker) != 1:
-        raise UserError(f"{NOT_FIT}: it gives a text {text.count(marker)} times, not once; leave --chat_template out")
+        raise NoTemplate(f"{NOT_FIT}: it gives a text {text.count(marker)} times, not once")
     before, after = text.split(marker)
     return before, after
 
 
 def _checked(frame: Frame) -> Frame:
     if "{}" in frame.before + frame.after:
-        raise UserError(f"{NOT_FIT}: it has a '{{}}', which marks the subject's place; leave --chat_template out")
+        raise NoTemplate(f"{NOT_FIT}: it has a '{{}}', which marks the subject's place")
     return frame

@@ -235,12 +235,17 @@ def max_length(model: PreTrainedModel, limit: int) -> int:
     return min(limit, getattr(model.config.get_text_config(), "max_position_embeddings", limit) or limit)
 
 
+def fits(model: PreTrainedModel, tokens: int) -> bool:
+    """Whether the model has positions for a text of so many tokens."""
+    return max_length(model, tokens) == tokens
+
+
 def check_fits(model: PreTrainedModel, text: str, tokens: int) -> None:
     """UserError for a text that, with what is to follow it, has more tokens than the model has positions."""
-    positions = max_length(model, tokens)
-    if tokens > positions:
+    if not fits(model, tokens):
         raise UserError(
-            f"the text {text[:60]!r}... (and its answer) has {tokens} tokens, the model {positions} positions; "
+            f"the text {text[:60]!r}... (and its answer) has {tokens} tokens, the model {max_length(model, tokens)} "
+            "positions; "
             "shorten the text or leave its record out"
         )
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from util.errors import UserError
 from util.files import atomically
 
 OS_ERROR = re.compile(r"os error (\d+)")
@@ -38,6 +40,20 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mappi
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with tensors_atomically(path) as temporary:
         save_file(contents, temporary, {"header": json.dumps(header, sort_keys=True)})
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a model as it is (``--save_model``), with its tokenizer; the folder appears when it is complete. UserError
+    where it cannot be written."""
+    try:
+        with tensors_atomically(folder) as temporary:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+    except OSError as error:
+        raise UserError(
+            f"--save_model {folder} cannot be written ({error.strerror or error}); nothing was left there: make room, "
+            "or name another folder, and give the same command again"
+        ) from error
 
 
 def read_tensors(

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 
-from util.editing.contexts import with_room
 from util.editing.keys import ModuleSite
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
@@ -39,11 +38,10 @@ def edit(setting: Setting, hparams: HParams) -> WeightEdits:
     subjects that do not exist, as many of either as have room among the model's positions (with fewer than two nothing
     is told); a warning comes where that is `too_much`.
     """
-    given = setting.model, setting.tokenizer
     if hparams.projector == "none":
         return edit_layers(setting, hparams, lambda problem: _new_weight(setting, problem, hparams, None))
-    nobody = with_room(*given, about_nobody(setting.requests, WATCHED, setting.seed))
-    others = [*with_room(*given, setting.retain_requests), *nobody][:WATCHED]
+    nobody = setting.with_room(about_nobody(setting.requests, WATCHED, setting.seed))
+    others = [*setting.with_room(setting.retain_requests), *nobody][:WATCHED]
     if not nobody and hparams.projector == "centred":
         raise UserError(
             "projector 'centred' takes the mean of invented subjects, whose names do not fit the model's positions in "

@@ -16,9 +16,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from util import modeling
 from util.batching import in_batches
 from util.hooks import frozen, generating_by
+from util.modeling import check_fits, fits
 from util.progress import progress_bar
 from util.tokens import encode, pad
 from util.writing import given_and_asked
@@ -53,36 +53,35 @@ def generate_texts(
     texts = list(dict.fromkeys(prompts))
     given = [given_and_asked(text, "")[0] for text in texts]
     rows = [encode(tokenizer, text) for text in given]
-    limits = [min(max_new_tokens, max(0, max_length - len(row)) if max_length else max_new_tokens) for row in rows]
-    for text, row, limit in zip(texts, rows, limits, strict=True):
-        modeling.check_fits(model, text, len(row) + limit)
+    sizes = [len(row) for row in rows]
+    limits = [min(max_new_tokens, max(0, max_length - size) if max_length else max_new_tokens) for size in sizes]
+    lengths = [size + limit for size, limit in zip(sizes, limits, strict=True)]
+    for text, length in zip(texts, lengths, strict=True):
+        check_fits(model, text, length)
 
     def answer(group: list[int]) -> list[str]:
-        said: dict[int, str] = {}
-        for some in _fitting(model, group, [len(row) for row in rows], limits):
+        found: dict[int, str] = {}
+        for some in _fitting(model, group, sizes, limits):
             draw = _TopKNoise(sampling, [texts[i] for i in some]) if sampling else None
-            said |= zip(some, _continue(model, tokenizer, [rows[i] for i in some], [limits[i] for i in some], draw))
-        return [said[i] for i in group]
+            found |= zip(some, _continue(model, tokenizer, [rows[i] for i in some], [limits[i] for i in some], draw))
+        return [found[i] for i in group]
 
     said: dict[str, str] = {}
     with progress_bar(total=len(texts), desc="generating", unit="text", progress=progress, leave=False) as bar:
-        lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
         for group, answers in in_batches(lengths, batch_tokens, answer):
             said |= {texts[i]: _after(texts[i], given[i], answer) for i, answer in zip(group, answers, strict=True)}
             bar.update(len(group))
     return [said[prompt] for prompt in prompts]
 
 
-def _fitting(model: PreTrainedModel, group: list[int], lengths: list[int], limits: list[int]) -> list[list[int]]:
+def _fitting(model: PreTrainedModel, group: list[int], sizes: list[int], limits: list[int]) -> list[list[int]]:
     """The group, parted where its longest text and its longest answer together would pass the model's positions."""
-    parts: list[list[int]] = []
-    for i in sorted(group, key=lambda i: lengths[i]):
-        needed = lengths[i] + max(limits[j] for j in (*(parts[-1] if parts else ()), i))
-        if parts and modeling.max_length(model, needed) == needed:
-            parts[-1].append(i)
-        else:
-            parts.append([i])
-    return parts
+    parts: list[list[int]] = [[]]
+    for i in sorted(group, key=sizes.__getitem__):
+        if not fits(model, sizes[i] + max(limits[j] for j in (*parts[-1], i))):
+            parts.append([])
+        parts[-1].append(i)
+    return [part for part in parts if part]
 
 
 def _after(prompt: str, given: str, said: str) -> str:

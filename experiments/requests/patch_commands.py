@@ -12,14 +12,14 @@ from experiments.requests.patches import Patch
 from util import modeling
 from util.errors import UserError
 from util.runs import check_file, check_writable
-from util.tensor_files import tensors_atomically
+from util.tensor_files import save_model
 
 
 def apply(flags: argparse.Namespace) -> Iterator[str]:
     """Base → edited, saved."""
     patch, model, tokenizer, folder = _opened(flags)
     patch.apply(model)
-    save(model, tokenizer, folder)
+    save_model(model, tokenizer, folder)
     yield f"{folder}: {flags.model_name} with {len(patch.changes)} weight(s) changed (hash {patch.origin.edited[:12]}…)"
 
 
@@ -27,7 +27,7 @@ def revert(flags: argparse.Namespace) -> Iterator[str]:
     """Edited → base, saved."""
     patch, model, tokenizer, folder = _opened(flags)
     patch.revert(model)
-    save(model, tokenizer, folder)
+    save_model(model, tokenizer, folder)
     yield f"{folder}: {patch.origin.model_name} as it was (hash {patch.origin.base[:12]}…)"
 
 
@@ -88,16 +88,6 @@ def described(patch: Patch) -> Iterator[str]:
     for name, change in patch.changes.items():
         how = f"rank {change.factors.rank}" if change.factors else "all of it: the change has no low rank"
         yield f"{name}: {how}, {change.size} bytes"
-
-
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write the model with its tokenizer; the folder appears when it is complete. UserError where it cannot be."""
-    try:
-        with tensors_atomically(folder) as temporary:
-            model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror or error}); nothing was left there") from error
 
 
 def _opened(flags: argparse.Namespace) -> tuple[Patch, PreTrainedModel, PreTrainedTokenizerBase, Path]:

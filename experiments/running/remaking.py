@@ -100,8 +100,6 @@ def _check_told(folder: Path, told: Mapping[str, Any], base: str) -> None:
 
 def _settings(arguments: Mapping[str, Any], folder: Path, where: Mapping[str, object]) -> RunSettings:
     known = {name: value for name, value in arguments.items() if name in RunSettings.model_fields}
-    if known.get("ratio_or_num") == "num":
-        known.pop("ratio", None)  # earlier versions noted a share that nobody had given
     here = {name: value for name, value in where.items() if value is not None}
     return RunSettings.checked(**known | UNSCORED | {"results_dir": str(folder.parent.parent)} | here)
 

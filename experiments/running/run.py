@@ -15,7 +15,7 @@ from experiments.running.once import Made
 from experiments.running.run_record import Report, Step
 from experiments.running.session import Session
 from experiments.running.settings import RunSettings
-from util import paths
+from util import paths, tensor_files
 from util.editing.layers import check_layers
 from util.editing.target_cache import TargetCache
 from util.errors import UserError
@@ -23,7 +23,6 @@ from util.hparams import HParams, LayerHParams, MomentHParams, TargetHParams
 from util.provenance import peak_memory_bytes, reset_peak_memory
 from util.request import Request
 from util.runs import Stopwatch, check_writable, finished_runs, stages
-from util.tensor_files import tensors_atomically
 from util.weights import WeightEdits
 
 log = logging.getLogger("zerounlearn")
@@ -173,7 +172,7 @@ def _forget(
             if reason:
                 return
         if save_model:
-            save(session, save_model)
+            tensor_files.save_model(session.model, session.tokenizer, save_model)
             save_model = None
     finally:
         whole.undo(session.model)
@@ -200,20 +199,6 @@ def exploded(base: dict, after: dict) -> str | None:
     if ppl > COLLAPSED_PPL and ppl > 10 * base["ppl"]:
         return f"perplexity {ppl:.4g} (Base {base['ppl']:.4g})"
     return None
-
-
-def save(session: Session, folder: Path) -> None:
-    """Write the model as it is, with its tokenizer; the folder appears when it is complete. UserError where it cannot
-    be written."""
-    try:
-        with tensors_atomically(folder) as temporary:
-            session.model.save_pretrained(temporary)
-            session.tokenizer.save_pretrained(temporary)
-    except OSError as error:
-        raise UserError(
-            f"--save_model {folder} cannot be written ({error.strerror or error}); nothing was left there: make room, "
-            "or name another folder, and give the same command again"
-        ) from error
 
 
 def check_save(folder: Path) -> Path:

@@ -19,8 +19,8 @@ from util.choices import CHAT_TEMPLATES, WORLD
 ARMS = ("ledger", "repeated", "alphaedit")
 """Of arrivals.py: see `experiments.requests.over_time`."""
 
-METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
 HPARAMS = "file in hparams/<alg_name>/, or a path (default: <model_name>.json)"
+METHOD = f"one of {', '.join(METHODS)} (default: ZeroUnlearn)"
 
 
 class FactsSettings(ModelSettings):

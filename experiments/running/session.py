@@ -1,6 +1,5 @@
 """A loaded model and what was made of it once, for all runs of a process."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -30,8 +29,6 @@ from util.request import Frame
 from util.runs import Stopwatch, check_writable
 from util.tokens import tokenizer_hash
 from util.weights import model_hash
-
-log = logging.getLogger("zerounlearn")
 
 
 @dataclass
@@ -183,9 +180,6 @@ def open_session(settings: CommonSettings, ds_names: Sequence[str] = (), hparams
     Raises UserError for a results folder, device, data set, corpus, downstream task or model that cannot be had, and
     for hparams that name layers or modules which the model has not.
     """
-    if settings.ratio is not None and settings.ratio_or_num == "num":
-        told = "--ratio %s does not count without --ratio_or_num ratio: %d facts are forgotten (--unlearn_num)"
-        log.warning(told, settings.ratio, settings.unlearn_num)
     check_writable(paths.results_dir(settings.results_dir))
     modeling.resolve_device(settings.device)
     modeling.find_source(settings.model_name, settings.model_path_dir)

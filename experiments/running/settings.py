@@ -3,7 +3,9 @@
 Every field says whether it decides a run's numbers (`Flag.decides`); `running.identity` is made of those that do.
 """
 
+import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -29,6 +31,8 @@ IN_CHAT = (
 )
 USUAL_SHARE = 0.1
 DOWNSTREAM = "downstream tasks (need requirements-extra.txt)"
+
+log = logging.getLogger("zerounlearn")
 
 
 class ModelSettings(Settings):
@@ -211,6 +215,15 @@ class CommonSettings(ModelSettings):
                 f"--downstream_{given[0]} without --downstream_eval_steps: give --downstream_eval_steps 1 too"
             )
         return self
+
+    @classmethod
+    def parse(cls, argv: Sequence[str] | None, prog: str, description: str | None) -> Self:
+        """As of every command line, with a warning of a ``--ratio`` that does not count."""
+        made = super().parse(argv, prog, description)
+        if made.ratio is not None and made.ratio_or_num == "num":
+            told = "--ratio %s does not count without --ratio_or_num ratio: %d facts are forgotten (--unlearn_num)"
+            log.warning(told, made.ratio, made.unlearn_num)
+        return made
 
     @property
     def forget_share(self) -> float:

@@ -3,8 +3,8 @@
 import pytest
 
 from experiments import evaluate
-from experiments.running import run as unlearn
 from tests.experiments.small import hparams_of, read
+from util import tensor_files
 from util.errors import UserError
 
 
@@ -42,7 +42,7 @@ def test_a_model_that_cannot_be_saved_after_all_is_one_line(work, monkeypatch):
     def full(*_args, **_options):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(unlearn, "tensors_atomically", full)
+    monkeypatch.setattr(tensor_files, "tensors_atomically", full)
     with pytest.raises(UserError, match="--save_model .*out cannot be written .Input/output error"):
         evaluate.main(work.arguments(save_model=work.results / "out", ppl="none"))
     assert work.runs() == []

@@ -8,7 +8,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from util.hooks import frozen, generating_by
 from util.likelihood import answered
-from util.modeling import check_fits, max_length
+from util.modeling import check_fits, fits
 from util.request import Request
 from util.tokens import encode
 
@@ -74,18 +74,18 @@ def fitting(
     The others are left out, with a warning. Raises UserError for a prompt that has no room in any of them.
     """
     longest = {template: _longest(tokenizer, template, requests) for template in flatten(templates)}
-    fits = {template: max_length(model, tokens) == tokens for template, (tokens, _) in longest.items()}
-    if not any(fits.values()):
+    room = {template: fits(model, tokens) for template, (tokens, _) in longest.items()}
+    if not any(room.values()):
         tokens, text = min(longest.values())
         check_fits(model, text, tokens)
-    if not all(fits.values()):
+    if not all(room.values()):
         log.warning(
             "%d of %d context templates are left out: with them the longest prompt and answer have more tokens than "
             "the model has positions",
-            len(fits) - sum(fits.values()),
-            len(fits),
+            len(room) - sum(room.values()),
+            len(room),
         )
-    kept = [[template for template in group if fits[template]] for group in templates]
+    kept = [[template for template in group if room[template]] for group in templates]
     return [group for group in kept if group]
 
 
@@ -95,8 +95,7 @@ def with_room(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reques
     For subjects that nobody asked about, invented ones above all: their names may be longer than the requests' own, and
     a request is not to be refused because of them.
     """
-    sizes = [len(encode(tokenizer, one.text)) for one in requests]
-    return [one for one, tokens in zip(requests, sizes, strict=True) if max_length(model, tokens) == tokens]
+    return [one for one in requests if fits(model, len(encode(tokenizer, one.text)))]
 
 
 def _longest(tokenizer: PreTrainedTokenizerBase, template: str, requests: Sequence[Request]) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from util.editing.contexts import Templates, check, fitting, generate
+from util.editing.contexts import Templates, check, fitting, generate, with_room
 from util.editing.key_contexts import Prefixes, in_context, prefixes
 from util.editing.keys import ModuleSite, average_keys, plain
 from util.editing.target_cache import TargetCache
@@ -147,6 +147,10 @@ class Setting:
             for requests, groups in told
         ]
         return sum(sums[1:], sums[0]) / sum(len(groups) for _, groups in told)
+
+    def with_room(self, requests: Sequence[Request]) -> list[Request]:
+        """Those of other requests that have room among the model's positions."""
+        return with_room(self.model, self.tokenizer, requests)
 
     def at_subject(self, site: ModuleSite) -> torch.Tensor:
         """Activations in the plain prompts, one column per request."""

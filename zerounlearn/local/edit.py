@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from util.editing.contexts import PLAIN, with_room
+from util.editing.contexts import PLAIN
 from util.editing.layers import LayerProblem, edit_layers
 from util.editing.setting import Setting
 from util.errors import UserError
@@ -82,7 +82,7 @@ def protected_requests(setting: Setting, hparams: HParams) -> dict[str, list[Req
 
 
 def _with_room(setting: Setting, given: Sequence[Request]) -> list[Request]:
-    fit = with_room(setting.model, setting.tokenizer, given)
+    fit = setting.with_room(given)
     if len(fit) < len(given):
         log.warning(
             "%d of %d subjects are not protected: with them a prompt has more tokens than the model has positions",

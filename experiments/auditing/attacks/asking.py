@@ -13,8 +13,8 @@ from experiments.auditing.attacks.written import named_in_text
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from experiments.measuring.metrics import normalise, percent
 from experiments.measuring.scoring import Question, score
+from util import modeling
 from util.likelihood import answered
-from util.modeling import max_length
 
 WORDINGS = 6
 """Most other wordings of a fact that are asked."""
@@ -118,8 +118,7 @@ def right_after_any(
 
 def fits(audited: Audited, model: PreTrainedModel, question: Question) -> bool:
     """Whether the model has room for the text and its answer."""
-    tokens = len(answered(audited.tokenizer, *question).ids)
-    return tokens <= max_length(model, tokens)
+    return modeling.fits(model, len(answered(audited.tokenizer, *question).ids))
 
 
 def prompts_right(

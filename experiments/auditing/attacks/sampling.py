@@ -6,8 +6,7 @@ from dsets import Record
 from experiments.auditing.attacks.written import ROOM, named_in_text
 from experiments.auditing.context import Audited, NotPossible, Outcome
 from experiments.measuring.generation import TopK
-from util.chat import chat_frame
-from util.errors import UserError
+from util.chat import NoTemplate, chat_frame
 
 SAMPLES = 20
 """Answers that are drawn of each prompt."""
@@ -38,8 +37,8 @@ def chat(audited: Audited) -> Outcome:
 
     try:
         frame = chat_frame(audited.tokenizer, "user")
-    except UserError as error:
-        raise NotPossible(str(error).partition("; leave")[0]) from error
+    except NoTemplate as error:
+        raise NotPossible(error.reason) from error
     return _outcome(audited, lambda record: [frame.around(SAID.format(record.text))], room=CHAT_ROOM)
 
 

@@ -7,7 +7,7 @@ from experiments.auditing.context import Audited
 from experiments.measuring.generation import TopK, generate_texts
 from experiments.measuring.metrics import names_answer
 from util.likelihood import answered
-from util.modeling import max_length
+from util.modeling import fits
 from util.tokens import encode
 
 ROOM = 12
@@ -49,5 +49,4 @@ def _written(audited: Audited, texts: Sequence[str], room: int, draw: TopK | Non
 
 
 def _fits(audited: Audited, text: str, room: int) -> bool:
-    tokens = len(encode(audited.tokenizer, text)) + room
-    return tokens <= max_length(audited.after, tokens)
+    return fits(audited.after, len(encode(audited.tokenizer, text)) + room)

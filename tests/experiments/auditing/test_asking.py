@@ -62,12 +62,18 @@ EVERY = {
 }
 
 
+FRAME = Frame("<user>", "</user>\n")
+
+
+def in_chat(audited):
+    """The same, all its records inside FRAME."""
+    parts = ("facts", "controls", "file")
+    return replace(audited, **{name: tuple(in_frame(one, FRAME) for one in getattr(audited, name)) for name in parts})
+
+
 @pytest.mark.parametrize("attack", EVERY.values(), ids=EVERY)
 def test_a_framed_record_s_texts_all_stand_inside_its_frame(audited, monkeypatch, attack):
-    frame, asked = Frame("<user>", "</user>\n"), []
-    framed = {
-        name: tuple(in_frame(one, frame) for one in getattr(audited, name)) for name in ("facts", "controls", "file")
-    }
+    frame, asked = FRAME, []
 
     def seen(_model, _tokenizer, questions, **_options):
         asked.extend(questions)
@@ -76,7 +82,7 @@ def test_a_framed_record_s_texts_all_stand_inside_its_frame(audited, monkeypatch
     for module in (asking, choosing):
         monkeypatch.setattr(module, "score", seen)
     with pytest.raises(NotPossible, match="seen"):
-        attack(replace(audited, **framed))
+        attack(in_chat(audited))
     assert len(asked) >= len(audited.records)
     for text, _, separator in asked:
         assert text.startswith(frame.before) and text.endswith(frame.after) and separator == ""
@@ -84,14 +90,11 @@ def test_a_framed_record_s_texts_all_stand_inside_its_frame(audited, monkeypatch
 
 
 def test_a_probe_learns_inside_the_frame_that_it_is_asked_in(audited, monkeypatch):
-    frame, read = Frame("<user>", "</user>\n"), []
-    framed = {
-        name: tuple(in_frame(one, frame) for one in getattr(audited, name)) for name in ("facts", "controls", "file")
-    }
+    frame, read = FRAME, []
     monkeypatch.setattr(
         probe, "_last_states", lambda _audited, texts: read.extend(texts) or np.zeros((len(texts), 1, 2))
     )
-    probe.linear_probe(replace(audited, **framed))
+    probe.linear_probe(in_chat(audited))
     assert len(read) > len(audited.records)
     for text in read:
         assert text.startswith(frame.before) and text.endswith(frame.after) and text.count(frame.before) == 1
